@@ -1,0 +1,1 @@
+"""The recognition server: frames in, matches out, inside one deployment's authority."""

@@ -1,0 +1,267 @@
+"""The values that travel through the server and the errors it raises; imports nothing of ours.
+
+    CordonError
+    ├── CallerFault                 the caller's: changing the request mends it
+    │   ├── InvalidInput            a field breaks a rule
+    │   │   ├── InvalidFrame        a frame breaks a rule; the stream goes on
+    │   │   └── UnusablePicture     a reference picture fails the enrolment gate
+    │   ├── NotFound
+    │   ├── AlreadyExists
+    │   ├── NotReady                the state of things forbids it (FAILED_PRECONDITION)
+    │   ├── Unauthenticated         who is calling cannot be told
+    │   ├── NotPermitted            who is calling may not
+    │   └── LimitReached            a stated limit is full
+    ├── NotNow                      the same request may pass later
+    └── OurFault                    the operator's to mend
+        ├── ConfigInvalid
+        ├── ModelRefused
+        ├── ProviderUnavailable
+        ├── StorageFull
+        └── StorageDamaged
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+    """(height, width, 3) uint8, BGR."""
+    Vector = NDArray[np.float32]
+    """(dimension,) float32, unit L2 norm."""
+
+
+class CordonError(Exception):
+    """What went wrong, in words that tell a person what to do next."""
+
+    def __init__(self, message: str, *, reason: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or _screaming_snake(type(self).__name__)
+        self.field = field
+
+
+class CallerFault(CordonError):
+    """Changing the request mends it."""
+
+
+class InvalidInput(CallerFault):
+    """A field breaks a rule; `field` names it."""
+
+
+class InvalidFrame(InvalidInput):
+    """A frame breaks a rule; the stream goes on without it."""
+
+
+class UnusablePicture(InvalidInput):
+    """A reference picture fails the enrolment gate; `reasons` says on what counts."""
+
+    def __init__(self, message: str, reasons: tuple[Reason, ...]) -> None:
+        super().__init__(message, field="image")
+        self.reasons = reasons
+
+
+class NotFound(CallerFault):
+    """What the request names does not exist."""
+
+
+class AlreadyExists(CallerFault):
+    """What the request would make exists."""
+
+
+class NotReady(CallerFault):
+    """The state of things forbids it; something else has to be done first."""
+
+
+class Unauthenticated(CallerFault):
+    """Who is calling cannot be told."""
+
+
+class NotPermitted(CallerFault):
+    """Who is calling may not do this."""
+
+
+class LimitReached(CallerFault):
+    """A stated limit is full."""
+
+
+class NotNow(CordonError):
+    """The same request may pass later."""
+
+
+class OurFault(CordonError):
+    """The operator's to mend; the caller did nothing wrong."""
+
+
+class ConfigInvalid(OurFault):
+    """A setting breaks a rule."""
+
+
+class ModelRefused(OurFault):
+    """A model file is not the one that was pinned, or not of the shape it must have."""
+
+
+class ProviderUnavailable(OurFault):
+    """The execution provider asked for is not to be had here."""
+
+
+class StorageFull(OurFault):
+    """The disk or a database's size limit is full; what was acknowledged is safe."""
+
+
+class StorageDamaged(OurFault):
+    """A stored record cannot be read back as what was written."""
+
+
+class ReasonCode(StrEnum):
+    """Why a reference picture is refused, or what to look at although it is accepted."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    IMAGE_TOO_LARGE = "image_too_large"
+    NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"
+    TOO_SMALL = "too_small"
+    BLURRED = "blurred"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    POSE = "pose"
+    DUPLICATE = "duplicate"
+    LOOK_ALIKE = "look_alike"
+    BAD_FIELD = "bad_field"
+    LIMIT_REACHED = "limit_reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One coded reason, with the other reference and score where there is one."""
+
+    code: ReasonCode
+    message: str
+    reference: str = ""
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of the full-size frame, from its top left."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Measures of one face; units as in the proto's FaceQuality."""
+
+    detection_score: float
+    inter_eye_px: float
+    sharpness: float
+    luminance: float
+    yaw_degrees: float
+    roll_degrees: float
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face found in a frame.
+
+    `landmarks` is (5, 2) float32, pixels of the full-size frame: right eye, left eye, nose tip,
+    right and left corner of the mouth ("right" is the subject's, so it lies left in the picture).
+    """
+
+    box: Box
+    landmarks: NDArray[np.float32]
+    detection_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What an embedder makes of one face: a unit vector, and the model that it belongs to."""
+
+    vector: Vector
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The best listed subject for one probe.
+
+    `margin` is the score less that of the best reference of any *other* subject; the score itself
+    where there is no other. `threshold` is the entry's own or the deployment's.
+    """
+
+    entry_id: str
+    reference_id: str
+    score: float
+    margin: float
+    threshold: float
+
+
+class FaceFate(StrEnum):
+    """Every face that was found ends in exactly one of these."""
+
+    SEARCHED = "searched"
+    TOO_SMALL = "too_small"
+    TOO_POOR = "too_poor"
+    SHED = "shed"
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCounts:
+    """How many faces of a frame met which fate; detected is their sum."""
+
+    searched: int = 0
+    too_small: int = 0
+    too_poor: int = 0
+    shed: int = 0
+
+    @property
+    def detected(self) -> int:
+        return self.searched + self.too_small + self.too_poor + self.shed
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One compressed picture from a camera.
+
+    `received_s` is the server's monotonic clock at arrival.
+    """
+
+    camera_id: str
+    sequence: int
+    captured_at: datetime
+    received_s: float
+    jpeg: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A probe that passed the decision rule, before it is written to the match log.
+
+    `probe_jpeg` shows the face with a margin; every other face in it is blurred.
+    """
+
+    candidate: Candidate
+    box: Box
+    quality: Quality
+    probe_jpeg: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """What recognition made of one frame."""
+
+    counts: FaceCounts
+    sightings: tuple[Sighting, ...]
+
+
+def _screaming_snake(name: str) -> str:
+    return "".join(f"_{c}" if c.isupper() else c.upper() for c in name).strip("_").upper()
