@@ -1,0 +1,129 @@
+"""The manners that all commands share: options, running a coroutine, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer import Context
+
+from cordon_client.errors import ClientError, ExitCode, from_rpc, print_error
+from cordon_client.identity import ClientIdentity, load_identity, split_address
+from cordon_client.output import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+IdentityOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--identity",
+        envvar="CORDON_IDENTITY",
+        metavar="DIR",
+        help="Identity folder (certificate, key, server).",
+    ),
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", metavar="HOST:PORT", help="Another server than the identity's."),
+]
+OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How to print the answer.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Let the server check everything and change nothing.")
+]
+ConfirmOption = Annotated[
+    str | None,
+    typer.Option("--confirm", metavar="NAME", help="The object's name, in place of typing it."),
+]
+
+
+def new_app(help: str, **settings: Any) -> typer.Typer:
+    """A Typer app with the manners of this command line."""
+    return typer.Typer(
+        help=help,
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        **settings,
+    )
+
+
+def identity_for(role: str, folder: Path | None, server: str | None = None) -> ClientIdentity:
+    """The identity from the options, else the one at ~/.config/cordon/<role>."""
+    identity = load_identity(folder or default_folder(role))
+    if server is None:
+        return identity
+    split_address(server)
+    return replace(identity, server=server)
+
+
+def default_folder(role: str) -> Path:
+    """Where a role's identity lies when no option says otherwise."""
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "cordon" / role
+
+
+def run(coroutine: Coroutine[Any, Any, ExitCode | None], debug: bool = False) -> None:
+    """Runs a command to its end and leaves with its exit code; errors are printed, once."""
+    debug = debug or debug_asked()
+    try:
+        code = asyncio.run(coroutine)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except ClientError as error:
+        print_error(error, debug=debug)
+        raise typer.Exit(error.exit_code) from error
+    except Exception as error:
+        translated = _translated(error)
+        if translated is None:
+            raise
+        print_error(translated, debug=debug)
+        raise typer.Exit(translated.exit_code) from error
+    if code:
+        raise typer.Exit(code)
+
+
+def confirm(name: str, given: str | None, consequence: str) -> None:
+    """Goes on only if the object's name was given or is typed now (exit code 2 otherwise)."""
+    if given is None and sys.stdin.isatty():
+        print(f"{consequence} This cannot be undone.", file=sys.stderr)
+        given = typer.prompt(f"Type {name} to go on", err=True)
+    if given is None:
+        raise ClientError(
+            f"{name} was not confirmed.",
+            why=f"{consequence} This cannot be undone, and there is no terminal to ask at.",
+            hint=f"add --confirm {name}",
+            exit_code=ExitCode.USAGE,
+        )
+    if given.strip() != name:
+        raise ClientError(
+            f"{given.strip()!r} is not {name!r}; nothing was changed.", exit_code=ExitCode.USAGE
+        )
+
+
+def debug_asked() -> bool:
+    """Whether `cordon --debug` was given."""
+    context = _context()
+    return bool(context and context.find_root().params.get("debug"))
+
+
+def _context() -> Context | None:
+    from typer._click.globals import get_current_context
+
+    return get_current_context(silent=True)  # type: ignore[return-value]
+
+
+def _translated(error: Exception) -> ClientError | None:
+    import grpc
+
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, ClientError):
+        return error
+    return from_rpc(error) if isinstance(error, grpc.aio.AioRpcError) else None

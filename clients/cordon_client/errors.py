@@ -1,0 +1,192 @@
+"""What a client can fail with, in words and exit codes; the only printer of errors.
+
+It knows gRPC's statuses, not what any command does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import grpc
+    from google.rpc.status_pb2 import Status
+
+    from cordon_client.identity import ClientIdentity
+
+
+class ExitCode(IntEnum):
+    """What the process returns; the same for every command."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    PARTLY = 3
+    SIGN_IN = 4
+    NOT_PERMITTED = 5
+    NOT_FOUND = 6
+    CONFLICT = 7
+    UNAVAILABLE = 8
+
+
+class ClientError(Exception):
+    """Something went wrong that a person can mend.
+
+    `what` is a sentence, `why` another, `hint` a command that runs. `reason` is the server's code
+    for it, where the server gave one.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        why: str = "",
+        hint: str = "",
+        exit_code: ExitCode = ExitCode.FAILED,
+        reason: str = "",
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.hint = hint
+        self.exit_code = exit_code
+        self.reason = reason
+
+
+_EXIT_CODES = {
+    "UNAUTHENTICATED": ExitCode.SIGN_IN,
+    "PERMISSION_DENIED": ExitCode.NOT_PERMITTED,
+    "NOT_FOUND": ExitCode.NOT_FOUND,
+    "ALREADY_EXISTS": ExitCode.CONFLICT,
+    "FAILED_PRECONDITION": ExitCode.CONFLICT,
+    "ABORTED": ExitCode.CONFLICT,
+    "UNAVAILABLE": ExitCode.UNAVAILABLE,
+    "DEADLINE_EXCEEDED": ExitCode.UNAVAILABLE,
+}
+"""Every other status is FAILED."""
+
+_TRANSPORT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+"""Statuses that the client's own transport makes up when the server said nothing."""
+
+
+def from_rpc(error: grpc.aio.AioRpcError, identity: ClientIdentity | None = None) -> ClientError:
+    """The error in a person's words.
+
+    With an identity, a broken connection is looked into (seconds, blocking): is the server there,
+    is its certificate ours, is our own still good.
+    """
+    status = error.code().name
+    told = rich_status(error)
+    if told is None and status in _TRANSPORT:
+        return _no_answer(error, identity)
+    return ClientError(
+        error.details() or f"The server answered {status} without a word.",
+        why=_why(told, status, identity),
+        hint=_hint(status, identity),
+        exit_code=_EXIT_CODES.get(status, ExitCode.FAILED),
+        reason=_reason(told),
+    )
+
+
+def rich_status(error: grpc.aio.AioRpcError) -> Status | None:
+    """The google.rpc.Status that came with the error, if one did."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status
+
+    metadata = error.trailing_metadata()
+    if not metadata:
+        return None
+    for key, value in metadata:
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            try:
+                return Status.FromString(value)
+            except DecodeError:
+                return None
+    return None
+
+
+def print_error(error: BaseException, *, debug: bool = False) -> None:
+    """Says on standard error what went wrong, why, and what to run next."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, ClientError):
+        _say("error", error.what)
+        _say("why", error.why)
+        _say("hint", error.hint)
+    else:
+        _say("error", f"Unexpected {type(error).__name__}. This is a fault in cordon itself.")
+        _say("hint", "cordon --debug … (the same command again, with a traceback)")
+
+
+def _say(label: str, text: str) -> None:
+    if not text:
+        return
+    head = f"{label}:"
+    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+        head = f"\x1b[{31 if label == 'error' else 2}m{head}\x1b[0m"
+    print(f"{head} {text}", file=sys.stderr)
+
+
+def _no_answer(error: grpc.aio.AioRpcError, identity: ClientIdentity | None) -> ClientError:
+    if identity is not None:
+        from cordon_client.probe import diagnose
+
+        found = diagnose(identity)
+        if found is not None:
+            return found
+    server = identity.server if identity else "the server"
+    late = error.code().name == "DEADLINE_EXCEEDED"
+    return ClientError(
+        f"{server} did not answer in time." if late else f"The connection to {server} broke.",
+        why="The server is busy." if late else "The server may be restarting.",
+        hint=_doctor(identity),
+        exit_code=ExitCode.UNAVAILABLE,
+    )
+
+
+def _why(told: Status | None, status: str, identity: ClientIdentity | None) -> str:
+    violations = _violations(told) if told else []
+    if violations:
+        return " ".join(violations)
+    if status == "PERMISSION_DENIED" and identity is not None:
+        return f"You are {identity.spiffe_id}."
+    return ""
+
+
+def _violations(told: Status) -> list[str]:
+    from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure
+
+    lines: list[str] = []
+    for detail in told.details:
+        if detail.Is(BadRequest.DESCRIPTOR):
+            request = BadRequest()
+            detail.Unpack(request)
+            lines += [f"{v.field}: {v.description}" for v in request.field_violations]
+        elif detail.Is(PreconditionFailure.DESCRIPTOR):
+            failure = PreconditionFailure()
+            detail.Unpack(failure)
+            lines += [f"{v.subject}: {v.description}" for v in failure.violations]
+    return [line for line in lines if not told.message or line.split(": ", 1)[1] != told.message]
+
+
+def _reason(told: Status | None) -> str:
+    from google.rpc.error_details_pb2 import ErrorInfo
+
+    for detail in told.details if told else ():
+        if detail.Is(ErrorInfo.DESCRIPTOR):
+            info = ErrorInfo()
+            detail.Unpack(info)
+            return str(info.reason)
+    return ""
+
+
+def _hint(status: str, identity: ClientIdentity | None) -> str:
+    if status in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        return _doctor(identity)
+    return ""
+
+
+def _doctor(identity: ClientIdentity | None) -> str:
+    return f"cordon doctor --identity {identity.folder}" if identity else "cordon doctor"
