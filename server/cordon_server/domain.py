@@ -47,7 +47,7 @@ class CordonError(Exception):
         self.field = field
 
 
-class CallerFault(CordonError):
+class CallerFault(CordonError):  # noqa: N818  # named for whose fault it is
     """Changing the request mends it."""
 
 
@@ -91,11 +91,11 @@ class LimitReached(CallerFault):
     """A stated limit is full."""
 
 
-class NotNow(CordonError):
+class NotNow(CordonError):  # noqa: N818  # named for when it may pass
     """The same request may pass later."""
 
 
-class OurFault(CordonError):
+class OurFault(CordonError):  # noqa: N818  # named for whose fault it is
     """The operator's to mend; the caller did nothing wrong."""
 
 
@@ -203,6 +203,7 @@ class Candidate:
     score: float
     margin: float
     threshold: float
+    category: str = ""
 
 
 class FaceFate(StrEnum):

@@ -1,0 +1,218 @@
+"""The server's settings: one typed model, from a file, the environment and flags, in that order.
+
+Every limit of the server stands here. `CORDON_RECOGNITION__WORKERS=2` sets `recognition.workers`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cordon_server.domain import ConfigInvalid
+
+Provider = Literal["auto", "cpu", "cuda"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Listen(_Section):
+    """Where clients connect."""
+
+    host: str = "0.0.0.0"
+    """Address to bind; a name or an IP address."""
+    port: int = Field(7443, ge=0, le=65535)
+    """TCP port; 0 takes a free one and logs it."""
+    message_bytes_max: int = Field(20 * 2**20, ge=2**20)
+    """Largest gRPC message; above the largest picture, so that a picture over its own limit is
+    refused in words and not by a broken stream."""
+    streams_per_connection_max: int = Field(100, ge=1)
+    """HTTP/2 streams at once per connection."""
+    grace_s: float = Field(5.0, ge=0)
+    """How long running calls may take to finish on SIGTERM."""
+
+
+class Recognition(_Section):
+    """What recognition does with frames."""
+
+    provider: Provider = "auto"
+    """auto takes CUDA where it works, else the CPU. What is named and not there is an error."""
+    workers: int = Field(0, ge=0, le=64)
+    """Frames worked on at once; 0 takes one per CPU core."""
+    model_pack: Path | None = None
+    """TOML file of another model pack; absent for the built-in one."""
+    detector_width: int = Field(640, ge=64, le=4096, multiple_of=32)
+    """Width in pixels that frames are letterboxed to for detection. Twice the width finds faces
+    half the size at four times the cost."""
+    detector_height: int = Field(384, ge=64, le=4096, multiple_of=32)
+    """Height, likewise."""
+    faces_per_frame_max: int = Field(64, ge=1, le=1000)
+    """Faces searched per frame, largest first; the rest are counted as shed."""
+    frame_age_s_max: float = Field(2.0, gt=0)
+    """A video frame that waited longer is dropped before it is decoded, and counted."""
+
+
+class Limits(_Section):
+    """What the server takes, from anyone."""
+
+    jpeg_bytes_max: int = Field(4 * 2**20, ge=1024)
+    """Largest frame."""
+    frame_width_max: int = Field(4096, ge=64)
+    """Widest frame, pixels."""
+    frame_height_max: int = Field(4096, ge=64)
+    """Highest frame, pixels."""
+    clock_skew_s_max: float = Field(30.0, gt=0)
+    """Furthest that a camera's clock may be off."""
+    video_credit: int = Field(2, ge=1, le=16)
+    """Frames a video camera may have under way."""
+    stills_credit: int = Field(6, ge=1, le=64)
+    """Pictures a camera of stills may have under way."""
+    cameras_connected_max: int = Field(64, ge=1)
+    """Camera streams at once."""
+    subscribers_max: int = Field(32, ge=1)
+    """Match streams at once."""
+    cameras_max: int = Field(1000, ge=1)
+    """Cameras registered."""
+    deployments_open_max: int = Field(16, ge=1)
+    """Deployments not ended."""
+    entries_max: int = Field(20_000, ge=1)
+    """Subjects on one watchlist."""
+    references_per_entry_max: int = Field(10, ge=1)
+    """Pictures of one subject."""
+    image_bytes_max: int = Field(16 * 2**20, ge=1024)
+    """Largest reference picture."""
+    window_hours_max: float = Field(24.0, gt=0)
+    """Longest window of a deployment (R2)."""
+
+
+class Watchlist(_Section):
+    """Rules of the list."""
+
+    categories: tuple[str, ...] = ("wanted", "missing", "court-order", "barred", "at-risk")
+    """The closed set of reasons to be listed (R6); there is no "other"."""
+    duplicate_score: float = Field(0.80, gt=0, le=1)
+    """A face this close to another entry's is refused as a duplicate."""
+
+    @field_validator("categories")
+    @classmethod
+    def _closed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or "other" in value:
+            raise ValueError("name at least one category, and none called 'other' (R6)")
+        return value
+
+
+class Advised(_Section):
+    """What cameras are advised at the start of a stream."""
+
+    fps_max: float = Field(0.0, ge=0)
+    """Frames per second; 0 leaves it to the camera."""
+    side_px_max: int = Field(1920, ge=64)
+    """Longest side, where the camera encodes itself."""
+    jpeg_quality: int = Field(85, ge=30, le=100)
+    """JPEG quality, where the camera encodes itself."""
+
+
+class Storage(_Section):
+    """Where things are kept."""
+
+    data: Path = Path("data")
+    """Databases and prepared models; relative to the settings file."""
+    certificates: Path = Path("certs")
+    """The site's certificates and keys; relative to the settings file."""
+    size_bytes_max: int = Field(8 * 2**30, ge=2**20)
+    """Largest size of each database file."""
+
+
+class Settings(BaseSettings):
+    """Everything about one server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CORDON_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    site: str = Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
+    """The site's name, the trust domain of every identity: spiffe://{site}/…"""
+    listen: Listen = Listen()
+    recognition: Recognition = Recognition()
+    limits: Limits = Limits()
+    watchlist: Watchlist = Watchlist()
+    advice: Advised = Advised()
+    storage: Storage = Storage()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # Values of the file are given as arguments, so the environment has to come first.
+        return env_settings, init_settings
+
+    @property
+    def registry_folder(self) -> Path:
+        return self.storage.data / "registry"
+
+    @property
+    def deployments_folder(self) -> Path:
+        return self.storage.data / "deployments"
+
+    @property
+    def models_folder(self) -> Path:
+        return self.storage.data / "models"
+
+
+def load_settings(file: Path, overrides: dict[str, dict[str, object]] | None = None) -> Settings:
+    """The settings of a file, then the environment, then `overrides` ({section: {field: value}}).
+
+    Raises `ConfigInvalid` naming each field and its rule. Relative paths are taken from the file's
+    folder.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise ConfigInvalid(
+            f"there is no settings file {file}; make one with: cordon server init {file.parent}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigInvalid(f"{file} cannot be read as TOML: {error}") from error
+    try:
+        settings = Settings(**values)
+        changed = {name: dict(fields) for name, fields in (overrides or {}).items()}
+        changed.setdefault("storage", {}).update(_absolute(settings.storage, file.resolve().parent))
+        sections = {
+            name: type(section).model_validate({**section.model_dump(), **fields})
+            for name, fields in changed.items()
+            if (section := getattr(settings, name)) is not None
+        }
+        return settings.model_copy(update=sections)
+    except ValidationError as error:
+        raise ConfigInvalid(f"{file}: {_in_words(error)}") from error
+
+
+def worker_count(settings: Settings) -> int:
+    """How many frames are worked on at once."""
+    return settings.recognition.workers or len(os.sched_getaffinity(0))
+
+
+def _absolute(storage: Storage, base: Path) -> dict[str, object]:
+    return {"data": base / storage.data, "certificates": base / storage.certificates}
+
+
+def _in_words(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one.get('input')!r})"
+        for one in error.errors(include_url=False)
+    )

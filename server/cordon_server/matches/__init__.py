@@ -1,0 +1,1 @@
+"""The match log of a deployment: the only thing that recognition leaves behind."""
