@@ -1,23 +1,23 @@
 """The values that travel through the server and the errors it raises; imports nothing of ours.
 
-    CordonError
-    ├── CallerFault                 the caller's: changing the request mends it
-    │   ├── InvalidInput            a field breaks a rule
-    │   │   ├── InvalidFrame        a frame breaks a rule; the stream goes on
-    │   │   └── UnusablePicture     a reference picture fails the enrolment gate
-    │   ├── NotFound
-    │   ├── AlreadyExists
-    │   ├── NotReady                the state of things forbids it (FAILED_PRECONDITION)
-    │   ├── Unauthenticated         who is calling cannot be told
-    │   ├── NotPermitted            who is calling may not
-    │   └── LimitReached            a stated limit is full
-    ├── NotNow                      the same request may pass later
-    └── OurFault                    the operator's to mend
-        ├── ConfigInvalid
-        ├── ModelRefused
-        ├── ProviderUnavailable
-        ├── StorageFull
-        └── StorageDamaged
+CordonError
+├── CallerFault                 the caller's: changing the request mends it
+│   ├── InvalidInput            a field breaks a rule
+│   │   ├── InvalidFrame        a frame breaks a rule; the stream goes on
+│   │   └── UnusablePicture     a reference picture fails the enrolment gate
+│   ├── NotFound
+│   ├── AlreadyExists
+│   ├── NotReady                the state of things forbids it (FAILED_PRECONDITION)
+│   ├── Unauthenticated         who is calling cannot be told
+│   ├── NotPermitted            who is calling may not
+│   └── LimitReached            a stated limit is full
+├── NotNow                      the same request may pass later
+└── OurFault                    the operator's to mend
+    ├── ConfigInvalid
+    ├── ModelRefused
+    ├── ProviderUnavailable
+    ├── StorageFull
+    └── StorageDamaged
 """
 
 from __future__ import annotations
