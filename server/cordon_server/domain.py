@@ -52,7 +52,18 @@ class CallerFault(CordonError):  # noqa: N818  # named for whose fault it is
 
 
 class InvalidInput(CallerFault):
-    """A field breaks a rule; `field` names it."""
+    """A field breaks a rule; `field` names it. `violations` are (field, rule) where several do."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        field: str = "",
+        violations: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message, reason=reason, field=field)
+        self.violations = violations or ((field, message),)
 
 
 class InvalidFrame(InvalidInput):

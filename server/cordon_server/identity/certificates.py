@@ -1,7 +1,7 @@
 """The site's certificate authority: makes itself, the server's certificate, and clients'.
 
-Keys are ECDSA P-256. A client chooses its key and nothing else: names, life and use of a certificate
-are the server's to write, whatever the signing request says.
+Keys are ECDSA P-256. A client chooses its key and nothing else: names, life and use of a
+certificate are the server's to write, whatever the signing request says.
 """
 
 from __future__ import annotations

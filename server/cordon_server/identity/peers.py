@@ -6,7 +6,7 @@ client with a session ticket gets past TLS after its certificate has expired.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -28,12 +28,12 @@ class Peer:
     not_after: datetime
 
 
-def identify(auth_context: Mapping[str, Sequence[bytes]], site: str, now: datetime) -> Peer:
+def identify(auth_context: Mapping[str, Iterable[bytes]], site: str, now: datetime) -> Peer:
     """The caller of a gRPC context's `auth_context`; raises `Unauthenticated`."""
-    pem = auth_context.get("x509_pem_cert")
-    if not pem:
+    pem = next(iter(auth_context.get("x509_pem_cert", ())), None)
+    if pem is None:
         raise Unauthenticated(f"the connection carries no client certificate; {RENEW}")
-    peer = read_certificate(bytes(pem[0]))
+    peer = read_certificate(pem)
     if peer is None:
         raise Unauthenticated(f"the certificate names no identity of this system; {RENEW}")
     if peer.spiffe_id.site != site:

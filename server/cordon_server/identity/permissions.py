@@ -1,5 +1,7 @@
-"""The one permission table: who may call which method. What it omits is refused, and a server with a
-method that it omits does not start."""
+"""The one permission table: who may call which method.
+
+What it omits is refused, and a server with a method that it omits does not start.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,129 @@
+"""What every call passes through: who is calling, may they, is the message in order, and what an
+error becomes. Wraps the handler, for an interceptor by itself does not see the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from cordon_server.api import rules
+from cordon_server.api.errors import status_of, trailing_details
+from cordon_server.domain import CordonError
+from cordon_server.identity.peers import Peer, identify
+from cordon_server.identity.permissions import check_permitted
+
+log = structlog.get_logger()
+
+_PEER: ContextVar[Peer] = ContextVar("peer")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def caller() -> Peer:
+    """Who made the running call."""
+    return _PEER.get()
+
+
+class Edge(grpc.aio.ServerInterceptor):
+    """Authorises, validates, translates and logs every call of every service."""
+
+    def __init__(self, *, site: str, clock: Callable[[], datetime]) -> None:
+        self._site = site
+        self._clock = clock
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler: Any = await continuation(handler_call_details)
+        if handler is None:
+            return None  # grpcio answers UNIMPLEMENTED
+        return self._wrapped(handler_call_details.method, handler)
+
+    def _wrapped(self, method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
+        make, act = _parts(handler)
+
+        async def answer_one(request: Any, context: Context) -> Any:
+            async with self._guarded(method, context):
+                return await act(_checked(request), context)
+
+        async def answer_many(request: Any, context: Context) -> None:
+            async with self._guarded(method, context):
+                responses = act(_checked(request), context)
+                if not inspect.isasyncgen(responses):
+                    await responses
+                    return
+                async for response in responses:
+                    await context.write(response)
+
+        return make(  # type: ignore[no-any-return]  # grpcio's factories are untyped
+            answer_many if handler.response_streaming else answer_one,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    @asynccontextmanager
+    async def _guarded(self, method: str, context: Context) -> AsyncIterator[None]:
+        started, peer, outcome = time.monotonic(), None, "OK"
+        try:
+            peer = identify(context.auth_context(), self._site, self._clock())
+            check_permitted(method, peer)
+            _PEER.set(peer)
+            yield
+        except asyncio.CancelledError:
+            outcome = "CANCELLED"
+            raise
+        except grpc.aio.AbortError:
+            outcome = "ABORTED"
+            raise
+        except Exception as error:  # the top: the caller hears of it, the log tells all
+            code, text = status_of(error)
+            outcome = code.name
+            if not isinstance(error, CordonError) or code is grpc.StatusCode.INTERNAL:
+                log.error("call.failed", method=method, exc_info=error)
+            await context.abort(code, text, trailing_details(error))
+        finally:
+            log.info(
+                "call",
+                method=method,
+                peer=str(peer.spiffe_id) if peer else None,
+                outcome=outcome,
+                ms=round(1000 * (time.monotonic() - started), 1),
+            )
+
+
+def _parts(handler: Any) -> tuple[Any, Any]:
+    """The factory of a handler's kind and its behaviour."""
+    if handler.request_streaming and handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler, handler.stream_stream
+    if handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler, handler.stream_unary
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler, handler.unary_stream
+    return grpc.unary_unary_rpc_method_handler, handler.unary_unary
+
+
+def _checked(request: Any) -> Any:
+    if isinstance(request, Message):
+        rules.check(request)
+        return request
+    return _checked_stream(request)
+
+
+async def _checked_stream(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async for request in requests:
+        rules.check(request)
+        yield request

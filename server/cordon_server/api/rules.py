@@ -1,0 +1,188 @@
+"""The field rules of the contract as one table, applied to every message at the edge.
+
+A message that is not in the table has no rules; a test compares the table with the protos, so a
+field cannot be renamed past its rule.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from google.protobuf.message import Message
+
+from cordon_server.domain import InvalidInput
+from cordon_server.identity.names import NAME_PATTERN
+
+Rule = Callable[[Any], str | None]
+"""Takes a field's value; returns the rule in words when the value breaks it."""
+
+EXTERNAL_REF_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1000
+TEXT_CHARACTERS_MAX = 200
+CAMERAS_PER_DEPLOYMENT_MAX = 64
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def matches(pattern: str, words: str) -> Rule:
+    """The whole value matches the pattern."""
+    compiled = re.compile(pattern)
+    return lambda value: None if compiled.fullmatch(value) else f"must be {words}"
+
+
+def one_of(*values: int) -> Rule:
+    """An enum value that means something."""
+    return lambda value: None if value in values else "must be one of the named values"
+
+
+def optional(rule: Rule) -> Rule:
+    """The rule, unless the value is empty."""
+    return lambda value: rule(value) if value else None
+
+
+def each(rule: Rule, count_max: int) -> Rule:
+    """The rule for every item of a repeated field, and a bound on their number."""
+
+    def check(values: Any) -> str | None:
+        if len(values) > count_max:
+            return f"must hold {count_max} items at most"
+        return next((broken for value in values if (broken := rule(value))), None)
+
+    return check
+
+
+def between(low: float, high: float) -> Rule:
+    """A finite number within bounds, both included."""
+    return lambda value: (
+        None
+        if math.isfinite(value) and low <= value <= high
+        else f"must be from {low:g} to {high:g}"
+    )
+
+
+def text(value: str) -> str | None:
+    """A short line of text."""
+    fits = len(value) <= TEXT_CHARACTERS_MAX and value.isprintable()
+    return None if fits else f"must be one line of {TEXT_CHARACTERS_MAX} characters at most"
+
+
+def present(value: Any) -> str | None:
+    """Not empty."""
+    return None if value else "must not be empty"
+
+
+def _request_id(value: str) -> str | None:
+    return None if not value or _UUID.fullmatch(value) else "must be a UUID or empty"
+
+
+def _point(value: Any) -> str | None:
+    inside = between(0, 100_000)
+    return None if value is None else inside(value.x) or inside(value.y)
+
+
+_LABEL = "lower-case letters, digits and hyphens, 63 at most, no hyphen at either end"
+_REF = "letters, digits, dots, underscores and hyphens, 63 at most, starting with one of the former"
+_name = matches(NAME_PATTERN, _LABEL)
+_camera = matches(f"cameras/{NAME_PATTERN}", "cameras/NAME")
+_deployment = matches(f"deployments/{NAME_PATTERN}", "deployments/NAME")
+_entry = matches(
+    f"deployments/{NAME_PATTERN}/entries/{EXTERNAL_REF_PATTERN}",
+    "deployments/NAME/entries/REF",
+)
+_match = matches(
+    rf"deployments/{NAME_PATTERN}/matches/[1-9][0-9]{{0,18}}", "deployments/NAME/matches/SEQUENCE"
+)
+_page = {
+    "page_size": between(0, PAGE_SIZE_MAX),
+    "page_token": optional(matches(r"[A-Za-z0-9._=-]{1,128}", "a token from the page before")),
+}
+_mutation = {"request_id": _request_id}
+_subject = {
+    "external_ref": matches(EXTERNAL_REF_PATTERN, _REF),
+    "category": present,
+    "threshold": between(-1, 1),
+    "image": present,
+    "face_point": _point,
+}
+
+RULES: dict[str, dict[str, Rule]] = {
+    "cordon.v1.Hello": {"client_version": text, "sent_at": present},
+    "cordon.v1.Frame": {"sequence": present, "captured_at": present},
+    "cordon.v1.SubscribeMatchesRequest": {"parent": _deployment},
+    "cordon.v1.GetMatchRequest": {"name": _match},
+    "cordon.v1.ListMatchesRequest": {"parent": _deployment, **_page},
+    "cordon.v1.GetMatchImagesRequest": {"name": _match},
+    "cordon.v1.AdjudicateMatchRequest": {"name": _match, "decision": one_of(1, 2, 3), **_mutation},
+    "cordon.v1.EnrolReferenceRequest": {"parent": _deployment, **_subject, **_mutation},
+    "cordon.v1.ImportStart": {"parent": _deployment, **_mutation},
+    "cordon.v1.CheckReferenceRequest": {"parent": _deployment, "image": present, "face_point": _point},
+    "cordon.v1.GetEntryRequest": {"name": _entry},
+    "cordon.v1.ListEntriesRequest": {"parent": _deployment, **_page},
+    "cordon.v1.RemoveEntryRequest": {"name": _entry, **_mutation},
+    "cordon.v1.CreateDeploymentRequest": {
+        "deployment_id": _name,
+        "deployment": present,
+        **_mutation,
+    },
+    "cordon.v1.Deployment": {
+        "location": text,
+        "cameras": each(_camera, CAMERAS_PER_DEPLOYMENT_MAX),
+        "threshold": between(0, 1),
+    },
+    "cordon.v1.GetDeploymentRequest": {"name": _deployment},
+    "cordon.v1.ListDeploymentsRequest": _page,
+    "cordon.v1.ArmDeploymentRequest": {"name": _deployment, **_mutation},
+    "cordon.v1.EndDeploymentRequest": {"name": _deployment, **_mutation},
+    "cordon.v1.CreateCameraRequest": {"camera_id": _name, **_mutation},
+    "cordon.v1.Camera": {"display_name": text},
+    "cordon.v1.GetCameraRequest": {"name": _camera},
+    "cordon.v1.ListCamerasRequest": _page,
+    "cordon.v1.RevokeCameraRequest": {"name": _camera, **_mutation},
+    "cordon.v1.IssueCertificateRequest": {
+        "role": one_of(1, 2, 3),
+        "id": _name,
+        "csr_der": present,
+        **_mutation,
+    },
+}
+
+ROW_RULES = _subject
+"""Rules of an import row. Broken ones are the row's report, not the end of the stream."""
+
+
+def check(message: Message) -> None:
+    """Raises `InvalidInput` naming every field of the message, at any depth, that breaks a rule."""
+    raise_for(list(_violations(message, "")))
+
+
+def check_row(row: Message) -> None:
+    """The same for an import row."""
+    raise_for(list(_broken(row, ROW_RULES, "")))
+
+
+def raise_for(violations: list[tuple[str, str]]) -> None:
+    """Raises `InvalidInput` for (field, rule) pairs, if there are any."""
+    if violations:
+        words = "; ".join(f"{field} {rule}" for field, rule in violations)
+        raise InvalidInput(words, field=violations[0][0], violations=tuple(violations))
+
+
+def _violations(message: Message, path: str) -> Iterator[tuple[str, str]]:
+    yield from _broken(message, RULES.get(message.DESCRIPTOR.full_name, {}), path)
+    for field, value in message.ListFields():
+        if field.message_type is not None and field.message_type.file.package == "cordon.v1":
+            yield from _violations(value, f"{path}{field.name}.")
+
+
+def _broken(message: Message, rules: dict[str, Rule], path: str) -> Iterator[tuple[str, str]]:
+    for name, rule in rules.items():
+        field = message.DESCRIPTOR.fields_by_name[name]
+        if field.has_presence and field.message_type is None and not message.HasField(name):
+            continue
+        is_absent = field.has_presence and not message.HasField(name)
+        value = None if is_absent else getattr(message, name)
+        if (broken := rule(value)) is not None:
+            yield f"{path}{name}", broken
