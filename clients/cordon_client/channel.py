@@ -90,6 +90,18 @@ async def call(
     raise AssertionError("attempts_max is at least 1")
 
 
+async def pages(
+    method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request
+) -> AsyncIterator[Response]:
+    """Every page of a list; `request` is the first page's and is moved along."""
+    while True:
+        page = await call(method, request)
+        yield page
+        request.page_token = page.next_page_token  # type: ignore[attr-defined]
+        if not request.page_token:  # type: ignore[attr-defined]
+            return
+
+
 def new_request_id() -> str:
     """A fresh UUID for one act."""
     return str(uuid.uuid4())

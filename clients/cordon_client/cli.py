@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,8 @@ def new_app(help: str, **settings: Any) -> typer.Typer:
 
 def identity_for(role: str, folder: Path | None, server: str | None = None) -> ClientIdentity:
     """The identity from the options, else the one at ~/.config/cordon/<role>."""
+    if folder is None and not default_folder(role).exists():
+        raise _nobody(role)
     identity = load_identity(folder or default_folder(role))
     if server is None:
         return identity
@@ -98,13 +101,18 @@ def confirm(name: str, given: str | None, consequence: str) -> None:
         raise ClientError(
             f"{name} was not confirmed.",
             why=f"{consequence} This cannot be undone, and there is no terminal to ask at.",
-            hint=f"add --confirm {name}",
+            hint=again("--confirm", name),
             exit_code=ExitCode.USAGE,
         )
     if given.strip() != name:
         raise ClientError(
             f"{given.strip()!r} is not {name!r}; nothing was changed.", exit_code=ExitCode.USAGE
         )
+
+
+def again(*more: str) -> str:
+    """The command that was typed, with something added: a hint that runs."""
+    return shlex.join(["cordon", *sys.argv[1:], *more])
 
 
 def debug_asked() -> bool:
@@ -117,6 +125,16 @@ def _context() -> Context | None:
     from typer._click.globals import get_current_context
 
     return get_current_context(silent=True)  # type: ignore[return-value]
+
+
+def _nobody(role: str) -> ClientError:
+    return ClientError(
+        f"No identity folder was named, and there is none at {default_folder(role)}.",
+        why="The server talks to clients with a certificate only. `cordon server init` makes the "
+        "first administrator's folder, `cordon admin cert issue` everyone else's.",
+        hint=again("--identity", "DIR"),
+        exit_code=ExitCode.SIGN_IN,
+    )
 
 
 def _translated(error: Exception) -> ClientError | None:

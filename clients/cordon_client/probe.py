@@ -72,7 +72,7 @@ def check_tls(identity: ClientIdentity, *, timeout_s: float = 3.0) -> None:
             # In TLS 1.3 the server judges our certificate after the handshake: its verdict is the
             # first thing to read. A server that took it opens HTTP/2 with its settings.
             if not tls.recv(1):
-                raise _refused_us(identity, "It closed the connection without a reason.")
+                raise _broken_off(identity, "It closed the connection.")
     except ssl.SSLCertVerificationError as error:
         raise _not_believed(identity, error) from error
     except ssl.SSLError as error:
@@ -80,7 +80,7 @@ def check_tls(identity: ClientIdentity, *, timeout_s: float = 3.0) -> None:
     except TimeoutError as error:
         raise _silent(identity, "It took the connection but never answered in TLS.") from error
     except OSError as error:
-        raise _refused_us(identity, f"It broke the handshake off: {error.strerror}.") from error
+        raise _broken_off(identity, f"{error.strerror}.") from error
 
 
 def _context(identity: ClientIdentity) -> ssl.SSLContext:
@@ -176,6 +176,14 @@ def _alert(identity: ClientIdentity, error: ssl.SSLError) -> ClientError:
     return _unavailable(
         f"No secure connection to {identity.server} comes about.",
         f"TLS says: {name.replace('_', ' ').lower() or error}.",
+        f"cordon doctor --identity {identity.folder}",
+    )
+
+
+def _broken_off(identity: ClientIdentity, why: str) -> ClientError:
+    return _unavailable(
+        f"{identity.server} broke off the handshake.",
+        f"{why} It may be restarting, or not accept this client's certificate.",
         f"cordon doctor --identity {identity.folder}",
     )
 

@@ -1,0 +1,170 @@
+"""`cordon admin camera`: registers, lists and revokes cameras."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cordon.v1 import camera_pb2
+from cordon.v1.camera_pb2_grpc import CameraServiceStub
+from cordon_admin.records import CAMERA_COLUMNS, CAMERA_DETAILS, camera_record
+from cordon_client.channel import call, connected, new_request_id, pages
+from cordon_client.cli import (
+    ConfirmOption,
+    DryRunOption,
+    IdentityOption,
+    OutputOption,
+    ServerOption,
+    confirm,
+    identity_for,
+    new_app,
+    run,
+)
+from cordon_client.names import camera_name, short
+from cordon_client.output import Format, emit, talk
+
+if TYPE_CHECKING:
+    from cordon_client.identity import ClientIdentity
+
+app = new_app(
+    """The cameras that the server knows.
+
+    \b
+    Example:
+      cordon admin camera list
+    """
+)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The camera's name.")]
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    display_name: Annotated[
+        str, typer.Option("--display-name", help='For people ("North gate, left").')
+    ] = "",
+    dry_run: DryRunOption = False,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Register a camera. It then needs a certificate: cordon admin cert issue camera NAME.
+
+    \b
+    Example:
+      cordon admin camera add north-gate --display-name "North gate, left"
+    """
+    request = camera_pb2.CreateCameraRequest(
+        camera_id=short(name),
+        camera=camera_pb2.Camera(display_name=display_name),
+        request_id=new_request_id(),
+        validate_only=dry_run,
+    )
+    run(_add(identity_for("admin", identity, server), request, output))
+
+
+@app.command("list")
+def list_(
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """List the cameras with what they are doing now.
+
+    \b
+    Example:
+      cordon admin camera list -o jsonl
+    """
+    run(_list(identity_for("admin", identity, server), output))
+
+
+@app.command()
+def show(
+    name: NameArgument,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Show one camera with its counts since it connected.
+
+    \b
+    Example:
+      cordon admin camera show north-gate
+    """
+    run(_show(identity_for("admin", identity, server), camera_name(name), output))
+
+
+@app.command()
+def revoke(
+    name: NameArgument,
+    confirmed: ConfirmOption = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Shut a camera out for good and end its stream. Cannot be undone.
+
+    \b
+    Example:
+      cordon admin camera revoke north-gate
+    """
+    who = identity_for("admin", identity, server)
+    if not dry_run:
+        confirm(short(name), confirmed, f"Camera {short(name)} will never stream again.")
+    request = camera_pb2.RevokeCameraRequest(
+        name=camera_name(name), request_id=new_request_id(), validate_only=dry_run
+    )
+    run(_revoke(who, request, output))
+
+
+async def _add(
+    identity: ClientIdentity, request: camera_pb2.CreateCameraRequest, output: Format
+) -> None:
+    async with connected(identity) as channel:
+        response = await call(CameraServiceStub(channel).CreateCamera, request)
+    if request.validate_only:
+        talk(f"Camera {request.camera_id} could be added; nothing was changed.")
+        return
+    _emit_one(response.camera, output)
+    talk(
+        "Next: its certificate.\n"
+        f"  cordon admin cert issue camera {request.camera_id} --out {request.camera_id}-identity"
+    )
+
+
+async def _list(identity: ClientIdentity, output: Format) -> None:
+    request = camera_pb2.ListCamerasRequest(page_size=1000)
+    async with connected(identity) as channel:
+        method = CameraServiceStub(channel).ListCameras
+        records = [
+            camera_record(camera)
+            async for page in pages(method, request)
+            for camera in page.cameras
+        ]
+    emit(records, CAMERA_COLUMNS, output, empty="No cameras yet: cordon admin camera add NAME")
+
+
+async def _show(identity: ClientIdentity, name: str, output: Format) -> None:
+    async with connected(identity) as channel:
+        response = await call(
+            CameraServiceStub(channel).GetCamera, camera_pb2.GetCameraRequest(name=name)
+        )
+    _emit_one(response.camera, output)
+
+
+async def _revoke(
+    identity: ClientIdentity, request: camera_pb2.RevokeCameraRequest, output: Format
+) -> None:
+    async with connected(identity) as channel:
+        response = await call(CameraServiceStub(channel).RevokeCamera, request)
+    if request.validate_only:
+        talk(f"Camera {short(request.name)} could be revoked; nothing was changed.")
+        return
+    _emit_one(response.camera, output)
+
+
+def _emit_one(camera: camera_pb2.Camera, output: Format) -> None:
+    emit([camera_record(camera)], CAMERA_DETAILS, output, single=True)

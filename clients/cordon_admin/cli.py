@@ -1,0 +1,35 @@
+"""`cordon admin`: one module a noun, imported when it is called."""
+
+from __future__ import annotations
+
+from cordon_client.cli import new_app
+from cordon_client.lazy import Lazy, LazyGroup
+
+
+class Nouns(LazyGroup):
+    """What an administrator looks after."""
+
+    table = {  # noqa: RUF012 - the base declares it ClassVar
+        "camera": Lazy("cordon_admin.camera:app", "The cameras that the server knows."),
+        "deployment": Lazy("cordon_admin.deployment:app", "One place, one window, one list."),
+        "watchlist": Lazy("cordon_admin.watchlist:app", "Who may be looked for."),
+        "cert": Lazy("cordon_admin.cert:app", "Certificates for clients."),
+    }
+
+
+app = new_app(
+    """Look after cameras, deployments, watchlists and certificates.
+
+    \b
+    Examples:
+      cordon admin camera add north-gate
+      cordon admin deployment create market --location "Market Street" --camera north-gate
+      cordon admin watchlist import market photos/ --category wanted
+    """,
+    cls=Nouns,
+)
+
+
+@app.callback()
+def admin() -> None:
+    """Keeps the group a group."""

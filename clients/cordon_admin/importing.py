@@ -1,0 +1,186 @@
+"""The import of pictures over a connection that may break; knows the stream, not where rows come
+from or how reports are shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import grpc
+
+from cordon.v1 import watchlist_pb2
+from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
+from cordon_admin.report import RowReport
+from cordon_client.backoff import full_jitter
+from cordon_client.channel import MESSAGE_BYTES_MAX, explain, new_request_id, open_channel
+from cordon_client.cli import again
+from cordon_client.errors import ClientError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cordon_admin.rows import Row
+    from cordon_client.identity import ClientIdentity
+
+    Stream = grpc.aio.StreamStreamCall[
+        watchlist_pb2.ImportReferencesRequest, watchlist_pb2.ImportReferencesResponse
+    ]
+
+IN_FLIGHT_MAX = 8
+"""Rows sent and not answered yet. More would only fill memory: the server takes them one by one."""
+
+_PICTURE_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
+"""What fits into a message beside a row's other fields."""
+
+
+@dataclass(slots=True)
+class Import:
+    """Sends rows, each until it is answered; one report a row goes to `on_report`.
+
+    On a lost connection it connects again and sends the unanswered rows once more: what had
+    landed is answered ALREADY_ENROLLED. It gives up when nothing was answered for
+    `give_up_after_s`.
+    """
+
+    identity: ClientIdentity
+    parent: str
+    rows: Sequence[Row]
+    on_report: Callable[[RowReport], None]
+    on_trouble: Callable[[str], None]
+    """Is told in words when the connection is lost."""
+    validate_only: bool = False
+    give_up_after_s: float = 60.0
+    _request_id: str = field(default_factory=new_request_id)
+    _waiting: deque[Row] = field(default_factory=deque)
+    """Not sent yet."""
+    _unanswered: dict[int, Row] = field(default_factory=dict)
+    """Sent, by number, in order; never more than IN_FLIGHT_MAX."""
+    _progress_s: float = 0.0
+    """When something was last answered, monotonic."""
+
+    async def run(self) -> None:
+        """Returns when every row is answered; a ClientError says why it could not go on."""
+        self._waiting.extend(self.rows)
+        self._progress_s = time.monotonic()
+        async with open_channel(self.identity) as channel:
+            stub = WatchlistServiceStub(channel)
+            waits_s = full_jitter(0.2, 5.0)
+            while self._waiting or self._unanswered:
+                answered_before_s = self._progress_s
+                lost = await self._attempt(stub.ImportReferences())
+                if not self._waiting and not self._unanswered and lost is None:
+                    return
+                await self._weigh(lost)
+                if self._progress_s > answered_before_s:
+                    waits_s = full_jitter(0.2, 5.0)
+                await asyncio.sleep(next(waits_s))
+
+    async def _attempt(self, stream: Stream) -> grpc.aio.AioRpcError | None:
+        """One stream from its start to its end; what ended it, None where the server did."""
+        slots = asyncio.Semaphore(IN_FLIGHT_MAX)
+        try:
+            async with asyncio.TaskGroup() as group:
+                writing = group.create_task(self._write(stream, slots))
+                lost = await self._read(stream, slots)
+                writing.cancel()
+        finally:
+            stream.cancel()
+        return lost
+
+    async def _write(self, stream: Stream, slots: asyncio.Semaphore) -> None:
+        again_first = list(self._unanswered.values())
+        try:
+            start = watchlist_pb2.ImportStart(
+                parent=self.parent,
+                validate_only=self.validate_only,
+                request_id=self._request_id,
+            )
+            await stream.write(watchlist_pb2.ImportReferencesRequest(start=start))
+            for row in again_first:
+                await self._send(stream, slots, row)
+            while self._waiting:
+                await self._send(stream, slots, self._waiting[0])
+            await stream.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # The stream is over; the reader knows why.
+
+    async def _send(self, stream: Stream, slots: asyncio.Semaphore, row: Row) -> None:
+        """Sends one row once there is room; a picture that cannot be read is reported at once."""
+        await slots.acquire()
+        try:
+            picture = await asyncio.to_thread(_picture, row)
+        except OSError as error:
+            slots.release()
+            self._settle(row, RowReport.refused(row, "not_an_image", f"{error.strerror}."))
+            return
+        except ValueError as error:
+            slots.release()
+            self._settle(row, RowReport.refused(row, "image_too_large", str(error)))
+            return
+        self._unanswered[row.number] = row
+        if self._waiting and self._waiting[0] is row:
+            self._waiting.popleft()
+        await stream.write(watchlist_pb2.ImportReferencesRequest(row=_message(row, picture)))
+
+    async def _read(self, stream: Stream, slots: asyncio.Semaphore) -> grpc.aio.AioRpcError | None:
+        try:
+            async for response in stream:
+                row = self._unanswered.get(response.row)
+                if row is None:
+                    continue  # Answered before the connection broke.
+                slots.release()
+                self._progress_s = time.monotonic()
+                self._settle(row, RowReport.answered(row, response))
+        except grpc.aio.AioRpcError as error:
+            return error
+        return None
+
+    def _settle(self, row: Row, report: RowReport) -> None:
+        self._unanswered.pop(row.number, None)
+        if self._waiting and self._waiting[0] is row:
+            self._waiting.popleft()
+        self.on_report(report)
+
+    async def _weigh(self, lost: grpc.aio.AioRpcError | None) -> None:
+        """Returns to try again, raises to give up."""
+        if lost is None:
+            reason = ClientError("The server ended the import early.")
+        else:
+            reason = await explain(lost, self.identity)
+            if lost.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise reason
+        if reason.exit_code is ExitCode.SIGN_IN:
+            raise reason
+        silent_s = time.monotonic() - self._progress_s
+        if silent_s >= self.give_up_after_s:
+            left = len(self._waiting) + len(self._unanswered)
+            raise ClientError(
+                f"{left} rows are not answered; gave up after {silent_s:.0f} seconds. {reason.what}",
+                why=f"{reason.why} What was answered is enrolled; the same command goes on.",
+                hint=again(),
+                exit_code=ExitCode.UNAVAILABLE,
+            )
+        self.on_trouble(f"{reason.what} Trying again.")
+
+
+def _picture(row: Row) -> bytes:
+    if (size := row.image.stat().st_size) > _PICTURE_BYTES_MAX:
+        megabytes = _PICTURE_BYTES_MAX // (1024 * 1024)
+        raise ValueError(f"{size} bytes; at most {megabytes} MiB. Save it smaller.")
+    return row.image.read_bytes()
+
+
+def _message(row: Row, picture: bytes) -> watchlist_pb2.ImportRow:
+    point = watchlist_pb2.ImagePoint(x=row.face[0], y=row.face[1]) if row.face else None
+    return watchlist_pb2.ImportRow(
+        row=row.number,
+        external_ref=row.external_ref,
+        category=row.category,
+        threshold=row.threshold,
+        image=picture,
+        face_point=point,
+    )

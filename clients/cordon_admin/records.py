@@ -1,0 +1,187 @@
+"""The protocol's messages as records for output, and the columns that tables show of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cordon.v1 import camera_pb2, deployment_pb2, match_pb2, watchlist_pb2
+from cordon_client.names import short
+from cordon_client.times import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CAMERA_COLUMNS = {
+    "NAME": "id",
+    "DISPLAY NAME": "display_name",
+    "STATE": "state",
+    "LIVE": "is_live",
+    "DEPLOYMENT": "live_deployment",
+    "LAST FRAME": "last_frame_time",
+}
+
+CAMERA_DETAILS = {
+    "Name": "id",
+    "Display name": "display_name",
+    "State": "state",
+    "Registered": "create_time",
+    "Revoked": "revoke_time",
+    "Live": "is_live",
+    "Connected since": "connect_time",
+    "Deployment": "live_deployment",
+    "Last frame": "last_frame_time",
+    "Frames received": "frames_received",
+    "Frames processed": "frames_processed",
+    "Frames superseded": "frames_superseded",
+    "Frames expired": "frames_expired",
+    "Frames rejected": "frames_rejected",
+    "Faces searched": "faces_searched",
+}
+
+DEPLOYMENT_COLUMNS = {
+    "NAME": "id",
+    "LOCATION": "location",
+    "STATE": "state",
+    "FROM": "start_time",
+    "UNTIL": "end_time",
+    "SUBJECTS": "entry_count",
+    "MATCHES": "match_count",
+}
+
+DEPLOYMENT_DETAILS = {
+    "Name": "id",
+    "Location": "location",
+    "State": "state",
+    "Cameras": "camera_ids",
+    "Threshold": "threshold",
+    "From": "start_time",
+    "Until": "end_time",
+    "Made": "create_time",
+    "Armed": "arm_time",
+    "Ended": "ended_time",
+    "Subjects": "entry_count",
+    "Pictures": "reference_count",
+    "Matches": "match_count",
+}
+
+ENTRY_COLUMNS = {
+    "REF": "external_ref",
+    "CATEGORY": "category",
+    "THRESHOLD": "threshold",
+    "PICTURES": "reference_count",
+    "ENROLLED": "create_time",
+}
+
+REFERENCE_COLUMNS = {
+    "PICTURE": "id",
+    "ENROLLED": "create_time",
+    "EYES PX": "inter_eye_px",
+    "SHARPNESS": "sharpness",
+    "LUMINANCE": "luminance",
+    "MODEL": "model",
+}
+
+
+def camera_record(camera: camera_pb2.Camera) -> dict[str, Any]:
+    """One camera; its live counts are None where it is not connected."""
+    live = camera.live if camera.HasField("live") else None
+    return {
+        "name": camera.name,
+        "id": short(camera.name),
+        "display_name": camera.display_name,
+        "state": enum_word(camera_pb2.CameraState.Name(camera.state), "CAMERA_STATE"),
+        "create_time": moment(camera, "create_time"),
+        "revoke_time": moment(camera, "revoke_time"),
+        "is_live": live is not None,
+        "connect_time": moment(live, "connect_time") if live else None,
+        "last_frame_time": moment(live, "last_frame_time") if live else None,
+        "live_deployment": short(live.deployment) if live else None,
+        **{name: getattr(live, name) if live else None for name in _LIVE_COUNTS},
+    }
+
+
+_LIVE_COUNTS = (
+    "frames_received",
+    "frames_processed",
+    "frames_superseded",
+    "frames_expired",
+    "frames_rejected",
+    "faces_searched",
+)
+
+
+def deployment_record(deployment: deployment_pb2.Deployment) -> dict[str, Any]:
+    """One deployment."""
+    state = deployment_pb2.DeploymentState.Name(deployment.state)
+    return {
+        "name": deployment.name,
+        "id": short(deployment.name),
+        "location": deployment.location,
+        "state": enum_word(state, "DEPLOYMENT_STATE"),
+        "cameras": list(deployment.cameras),
+        "camera_ids": [short(name) for name in deployment.cameras],
+        "threshold": rounded(deployment.threshold),
+        "start_time": moment(deployment, "start_time"),
+        "end_time": moment(deployment, "end_time"),
+        "create_time": moment(deployment, "create_time"),
+        "arm_time": moment(deployment, "arm_time"),
+        "ended_time": moment(deployment, "ended_time"),
+        "entry_count": deployment.entry_count,
+        "reference_count": deployment.reference_count,
+        "match_count": deployment.match_count,
+    }
+
+
+def entry_record(entry: watchlist_pb2.Entry) -> dict[str, Any]:
+    """One subject with its pictures."""
+    return {
+        "name": entry.name,
+        "external_ref": entry.external_ref,
+        "category": entry.category,
+        "threshold": rounded(entry.threshold) if entry.HasField("threshold") else None,
+        "create_time": moment(entry, "create_time"),
+        "reference_count": len(entry.references),
+        "references": [reference_record(reference) for reference in entry.references],
+    }
+
+
+def reference_record(reference: watchlist_pb2.Reference) -> dict[str, Any]:
+    """One enrolled picture."""
+    return {
+        "name": reference.name,
+        "id": short(reference.name),
+        "image_sha256": reference.image_sha256,
+        "create_time": moment(reference, "create_time"),
+        "model": reference.model,
+        **quality_record(reference.quality),
+    }
+
+
+def quality_record(quality: match_pb2.FaceQuality) -> dict[str, Any]:
+    """What was measured of one face."""
+    return {
+        field.name: rounded(getattr(quality, field.name)) for field in quality.DESCRIPTOR.fields
+    }
+
+
+def reason_records(reasons: Iterable[watchlist_pb2.Reason]) -> list[dict[str, Any]]:
+    """Coded reasons; reference and score are None where they say nothing."""
+    return [
+        {
+            "code": enum_word(watchlist_pb2.ReasonCode.Name(reason.code), "REASON_CODE"),
+            "message": reason.message,
+            "reference": reason.reference or None,
+            "score": rounded(reason.score) if reason.reference else None,
+        }
+        for reason in reasons
+    ]
+
+
+def enum_word(name: str, prefix: str) -> str:
+    """CAMERA_STATE_ACTIVE -> active."""
+    return name.removeprefix(f"{prefix}_").lower()
+
+
+def rounded(value: float) -> float:
+    """A float32 without the digits that it does not have."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,266 @@
+"""`cordon admin watchlist`: who may be looked for in a deployment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cordon.v1 import watchlist_pb2
+from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
+from cordon_admin.enrolment import check_pictures, enrol_rows
+from cordon_admin.records import ENTRY_COLUMNS, REFERENCE_COLUMNS, entry_record
+from cordon_admin.rows import Row, Rows, read_rows, rows_of
+from cordon_client.channel import call, connected, new_request_id, pages
+from cordon_client.cli import (
+    ConfirmOption,
+    DryRunOption,
+    IdentityOption,
+    OutputOption,
+    ServerOption,
+    confirm,
+    identity_for,
+    new_app,
+    run,
+)
+from cordon_client.errors import ClientError, ExitCode
+from cordon_client.names import deployment_name, entry_name, short
+from cordon_client.output import Format, emit, talk
+
+if TYPE_CHECKING:
+    from cordon_client.identity import ClientIdentity
+
+app = new_app(
+    """Who may be looked for in a deployment.
+
+    \b
+    Example:
+      cordon admin watchlist import market photos/ --category wanted
+    """
+)
+
+DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose watchlist.")]
+RefArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="Your own reference for the subject.")
+]
+PhotosArgument = Annotated[
+    list[Path], typer.Argument(metavar="PHOTO...", help="JPEG, PNG or WebP.")
+]
+GiveUpOption = Annotated[
+    float,
+    typer.Option(
+        "--give-up-after", metavar="SECONDS", min=0, help="Without an answer from the server."
+    ),
+]
+
+
+@app.command()
+def enrol(
+    deployment: DeploymentArgument,
+    ref: RefArgument,
+    photos: PhotosArgument,
+    category: Annotated[str, typer.Option("--category", help="Why the subject is listed.")],
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="The subject's own; else the deployment's.")
+    ] = None,
+    face: Annotated[
+        str | None, typer.Option("--face", metavar="X,Y", help="A point in the wanted face.")
+    ] = None,
+    give_up_after: GiveUpOption = 60.0,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Enrol a subject's pictures. The same picture again changes nothing.
+
+    \b
+    Example:
+      cordon admin watchlist enrol market A-17 front.jpg side.jpg --category wanted
+    """
+    who = identity_for("admin", identity, server)
+    point = _point(face) if face else None
+    rows = [
+        Row(row.number, ref, row.image, category, threshold, point)
+        for row in rows_of(ref, photos, category)
+    ]
+    run(
+        enrol_rows(
+            who,
+            deployment_name(deployment),
+            Rows(rows, []),
+            output=output,
+            dry_run=dry_run,
+            give_up_after_s=give_up_after,
+        )
+    )
+
+
+@app.command("import")
+def import_(
+    deployment: DeploymentArgument,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder or a CSV file.")],
+    category: Annotated[
+        str, typer.Option("--category", help="Why they are listed, where the CSV does not say.")
+    ] = "",
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.csv", help="Write the report here too.")
+    ] = None,
+    give_up_after: GiveUpOption = 60.0,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Enrol many pictures: a folder with one folder a subject, or a CSV file.
+
+    The CSV's columns: external_ref, image (a path from the CSV's folder), and if you like
+    category, threshold, face_x, face_y. It may be stopped and run again: what is enrolled stays
+    enrolled, once. Exit code 3: some rows were rejected.
+
+    \b
+    Examples:
+      cordon admin watchlist import market photos/ --category wanted
+      cordon admin watchlist import market list.csv --report report.csv
+    """
+    who = identity_for("admin", identity, server)
+    run(
+        enrol_rows(
+            who,
+            deployment_name(deployment),
+            read_rows(path, category),
+            output=output,
+            dry_run=dry_run,
+            give_up_after_s=give_up_after,
+            report=report,
+            is_import=True,
+        )
+    )
+
+
+@app.command("list")
+def list_(
+    deployment: DeploymentArgument,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """List the subjects of a watchlist.
+
+    \b
+    Example:
+      cordon admin watchlist list market
+    """
+    run(_list(identity_for("admin", identity, server), deployment_name(deployment), output))
+
+
+@app.command()
+def show(
+    deployment: DeploymentArgument,
+    ref: RefArgument,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Show one subject's pictures and what was measured of them.
+
+    \b
+    Example:
+      cordon admin watchlist show market A-17
+    """
+    run(_show(identity_for("admin", identity, server), entry_name(deployment, ref), output))
+
+
+@app.command()
+def remove(
+    deployment: DeploymentArgument,
+    ref: RefArgument,
+    confirmed: ConfirmOption = None,
+    dry_run: DryRunOption = False,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Remove a subject, from the running search too, at once. Cannot be undone.
+
+    \b
+    Example:
+      cordon admin watchlist remove market A-17
+    """
+    who = identity_for("admin", identity, server)
+    name = entry_name(deployment, ref)
+    if not dry_run:
+        confirm(short(name), confirmed, f"{short(name)}'s pictures and templates will be gone.")
+    request = watchlist_pb2.RemoveEntryRequest(
+        name=name, request_id=new_request_id(), validate_only=dry_run
+    )
+    run(_remove(who, request))
+
+
+@app.command()
+def check(
+    deployment: DeploymentArgument,
+    photos: PhotosArgument,
+    face: Annotated[
+        str | None, typer.Option("--face", metavar="X,Y", help="A point in the wanted face.")
+    ] = None,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Tell what would become of pictures and whom they resemble. Writes nothing.
+
+    Exit code 3: some could not be enrolled.
+
+    \b
+    Example:
+      cordon admin watchlist check market front.jpg
+    """
+    who = identity_for("admin", identity, server)
+    point = _point(face) if face else None
+    run(check_pictures(who, deployment_name(deployment), photos, point, output))
+
+
+async def _list(identity: ClientIdentity, parent: str, output: Format) -> None:
+    request = watchlist_pb2.ListEntriesRequest(parent=parent, page_size=1000)
+    async with connected(identity) as channel:
+        method = WatchlistServiceStub(channel).ListEntries
+        records = [
+            entry_record(entry) async for page in pages(method, request) for entry in page.entries
+        ]
+    empty = f"Nobody is listed: cordon admin watchlist enrol {short(parent)} --help"
+    emit(records, ENTRY_COLUMNS, output, empty=empty)
+
+
+async def _show(identity: ClientIdentity, name: str, output: Format) -> None:
+    async with connected(identity) as channel:
+        method = WatchlistServiceStub(channel).GetEntry
+        response = await call(method, watchlist_pb2.GetEntryRequest(name=name))
+    record = entry_record(response.entry)
+    emit([record], {h.capitalize(): k for h, k in ENTRY_COLUMNS.items()}, output, single=True)
+    if output is Format.TABLE:
+        print()
+        emit(record["references"], REFERENCE_COLUMNS, output, empty="No pictures.")
+
+
+async def _remove(identity: ClientIdentity, request: watchlist_pb2.RemoveEntryRequest) -> None:
+    async with connected(identity) as channel:
+        response = await call(WatchlistServiceStub(channel).RemoveEntry, request)
+    what = f"{short(request.name)} with {response.references_removed} pictures"
+    if request.validate_only:
+        talk(f"{what} could be removed; nothing was changed.")
+    else:
+        talk(f"{what} was removed.")
+
+
+def _point(given: str) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in given.split(","))
+    except ValueError as error:
+        raise ClientError(
+            f"--face {given} is not a point.",
+            why="It has to be X,Y in pixels from the top left.",
+            hint="cordon admin watchlist enrol --help",
+            exit_code=ExitCode.USAGE,
+        ) from error
+    return x, y
