@@ -1,0 +1,153 @@
+"""Finds faces: a frame in, faces in the frame's own pixels out. Knows a YuNet-shaped detector only.
+
+YuNet (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023) gives, for each cell of
+grids of 8, 16 and 32 pixels, a class and an object score, a box and five landmarks relative to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cordon_server.domain import (
+    Box,
+    Face,
+)
+from cordon_server.recognition.align import to_planes
+from cordon_server.recognition.limits import CANDIDATES_MAX
+from cordon_server.recognition.models.pack import ModelPack
+from cordon_server.recognition.models.prepare import STRIDES
+
+if TYPE_CHECKING:
+    from cordon_server.domain import Image
+
+
+DETECT_WIDTH = 640
+DETECT_HEIGHT = 384
+# Boxes that overlap more than this are one face; the value YuNet was published with.
+OVERLAP_MAX = 0.3
+
+Outputs = dict[str, NDArray[np.float32]]
+
+
+class DetectorModel(Protocol):
+    """What detection asks of the loaded models."""
+
+    @property
+    def pack(self) -> ModelPack: ...
+
+    def detect(self, planes: NDArray[np.float32]) -> Outputs: ...
+
+
+class FaceDetector:
+    """Finds the faces of one picture at a time; owns its buffers, so belongs to one thread.
+
+    Pictures are scaled to fit into `width` x `height`, those that are higher than wide into the
+    same turned upright.
+    """
+
+    def __init__(
+        self,
+        models: DetectorModel,
+        *,
+        width: int = DETECT_WIDTH,
+        height: int = DETECT_HEIGHT,
+        score_min: float | None = None,
+    ) -> None:
+        self._models = models
+        self._score_min = models.pack.detection_score_min if score_min is None else score_min
+        self._landscape = _Letterbox(models.pack, width, height)
+        self._portrait = _Letterbox(models.pack, height, width)
+
+    def find(self, image: Image) -> list[Face]:
+        """The faces of `image` that score at least the minimum, the most certain first."""
+        letterbox = self._portrait if image.shape[0] > image.shape[1] else self._landscape
+        planes, scale = letterbox.fill(image)
+        height, width = planes.shape[2:]
+        rows = candidates(self._models.detect(planes), width, height, self._score_min)
+        return [_face(row, scale) for row in suppress(rows, OVERLAP_MAX)]
+
+
+def candidates(outputs: Outputs, width: int, height: int, score_min: float) -> NDArray[np.float32]:
+    """(n, 15): score, box (x, y, width, height), five landmarks (x, y); the best first."""
+    found = [_of_stride(outputs, stride, width, height, score_min) for stride in STRIDES]
+    rows = np.concatenate(found)
+    order = np.argsort(-rows[:, 0], kind="stable")[:CANDIDATES_MAX]
+    return rows[order]
+
+
+def suppress(rows: NDArray[np.float32], overlap_max: float) -> NDArray[np.float32]:
+    """Of rows, the best first, those that overlap no better one by more than `overlap_max`."""
+    kept: list[int] = []
+    left, top = rows[:, 1], rows[:, 2]
+    right, bottom = left + rows[:, 3], top + rows[:, 4]
+    area = rows[:, 3] * rows[:, 4]
+    waiting = np.arange(len(rows))
+    while waiting.size:
+        best, rest = waiting[0], waiting[1:]
+        kept.append(int(best))
+        across = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest])
+        down = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest])
+        shared = np.maximum(across, 0) * np.maximum(down, 0)
+        waiting = rest[shared <= overlap_max * (area[best] + area[rest] - shared)]
+    return rows[kept]
+
+
+def _of_stride(
+    outputs: Outputs, stride: int, width: int, height: int, score_min: float
+) -> NDArray[np.float32]:
+    """The candidates of one grid; only the few cells that score enough are decoded."""
+    likely = outputs[f"cls_{stride}"][0, :, 0] * outputs[f"obj_{stride}"][0, :, 0]
+    cells = np.flatnonzero(likely >= score_min * score_min)
+    columns = width // stride
+    grid = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
+    boxes = outputs[f"bbox_{stride}"][0, cells]
+    sizes = np.exp(boxes[:, 2:]) * stride
+    corners = (grid + boxes[:, :2]) * stride - sizes / 2
+    marks = outputs[f"kps_{stride}"][0, cells].reshape(-1, 5, 2)
+    marks = (grid[:, None, :] + marks) * stride
+    scores = np.sqrt(likely[cells])[:, None]
+    rows = np.concatenate([scores, corners, sizes, marks.reshape(-1, 10)], axis=1)
+    return np.asarray(rows[np.isfinite(rows).all(axis=1)], np.float32)
+
+
+def _face(row: NDArray[np.float32], scale: float) -> Face:
+    x, y, width, height = (float(v) / scale for v in row[1:5])
+    return Face(
+        box=Box(x, y, width, height),
+        landmarks=row[5:15].reshape(5, 2) / np.float32(scale),
+        detection_score=float(row[0]),
+    )
+
+
+class _Letterbox:
+    """Scales pictures into the top left of one network input; the rest of it is black."""
+
+    def __init__(self, pack: ModelPack, width: int, height: int) -> None:
+        multiple = pack.input_multiple
+        if width % multiple or height % multiple:
+            raise ValueError(f"{width}x{height} is not a multiple of {multiple}")
+        self._normalisation = pack.detector.normalisation
+        self._canvas: Image = np.zeros((height, width, 3), np.uint8)
+        self._planes: NDArray[np.float32] = np.zeros((1, 3, height, width), np.float32)
+        self._filled = (0, 0)
+
+    def fill(self, image: Image) -> tuple[NDArray[np.float32], float]:
+        """The network input (1, 3, height, width), valid until the next call, and the scale."""
+        canvas_height, canvas_width = self._canvas.shape[:2]
+        height, width = image.shape[:2]
+        scale = min(canvas_width / width, canvas_height / height)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if size != self._filled:
+            self._canvas[:] = 0
+            self._filled = size
+        target = self._canvas[: size[1], : size[0]]
+        shrinking = scale < 1.0
+        cv2.resize(
+            image, size, dst=target, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        )
+        to_planes(self._canvas, self._planes[0], self._normalisation)
+        return self._planes, scale

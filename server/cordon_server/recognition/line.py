@@ -1,0 +1,142 @@
+"""Who is served next, and what is answered in which order; pure: no threads, no clock, no pictures.
+
+Rules, for whoever edits this:
+1. Every frame that is put gets exactly one outcome.
+2. The outcomes of one lane come in the order in which its frames were put, however many workers
+   served them and whichever finished first.
+3. A video lane holds one waiting frame: a newer one supersedes it. A stills lane holds several and
+   refuses what is beyond.
+4. The lane that was served least recently is served next; a new lane queues up behind all others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cordon_server.domain import CordonError, Frame, FrameResult, LimitReached, NotReady
+
+
+class FrameFate(StrEnum):
+    """What became of a frame."""
+
+    PROCESSED = "processed"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The one answer to a frame: a result if it was processed, an error if it was rejected."""
+
+    frame: Frame
+    fate: FrameFate
+    result: FrameResult | None = None
+    error: CordonError | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A frame's place in the line."""
+
+    lane: Lane
+    frame: Frame
+    outcome: Outcome | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The frames of one stream. Only the line changes it."""
+
+    stills: bool
+    """Whether every frame counts (pictures) or the newest only (video)."""
+    waiting_max: int
+    unanswered_max: int
+    last_served: int = 0
+    is_open: bool = True
+    waiting: deque[Ticket] = field(default_factory=deque)
+    unanswered: deque[Ticket] = field(default_factory=deque)
+    """All tickets without a delivered outcome, oldest first: waiting, in work, or held back."""
+
+
+class Line:
+    """All lanes, and the choice between them."""
+
+    def __init__(self, *, age_s_max: float) -> None:
+        self._age_s_max = age_s_max
+        self._turn = 0
+        # Only lanes with a waiting frame; a dict because it keeps its order and forgets quickly.
+        self._waiting: dict[int, Lane] = {}
+
+    def open(self, *, stills: bool, waiting_max: int, unanswered_max: int) -> Lane:
+        """A new lane; `waiting_max` counts for stills only."""
+        return Lane(stills, waiting_max if stills else 1, unanswered_max, last_served=self._turn)
+
+    def put(self, lane: Lane, frame: Frame) -> None:
+        """Lets a frame wait. LimitReached where the lane is full, NotReady where it is closed."""
+        if not lane.is_open:
+            raise NotReady("The stream is closed; open a new one.", reason="STREAM_CLOSED")
+        if len(lane.unanswered) >= lane.unanswered_max:
+            raise _full(len(lane.unanswered))
+        if len(lane.waiting) >= lane.waiting_max:
+            if lane.stills:
+                raise _full(len(lane.waiting))
+            answer(lane.waiting.popleft(), FrameFate.SUPERSEDED)
+        ticket = Ticket(lane, frame)
+        lane.waiting.append(ticket)
+        lane.unanswered.append(ticket)
+        self._waiting[id(lane)] = lane
+
+    def take(self, now_s: float) -> tuple[Ticket | None, list[Lane]]:
+        """The next frame to work on, and the lanes where frames expired on the way to it."""
+        expired: list[Lane] = []
+        while self._waiting:
+            lane = min(self._waiting.values(), key=lambda each: each.last_served)
+            ticket = lane.waiting.popleft()
+            if not lane.waiting:
+                del self._waiting[id(lane)]
+            if not lane.stills and now_s - ticket.frame.received_s > self._age_s_max:
+                answer(ticket, FrameFate.EXPIRED)
+                expired.append(lane)
+                continue
+            self._turn += 1
+            lane.last_served = self._turn
+            return ticket, expired
+        return None, expired
+
+    def close(self, lane: Lane, error: CordonError) -> None:
+        """Takes no more frames; those that wait are rejected with `error`."""
+        lane.is_open = False
+        self._waiting.pop(id(lane), None)
+        while lane.waiting:
+            answer(lane.waiting.popleft(), FrameFate.REJECTED, error=error)
+
+
+def answer(
+    ticket: Ticket,
+    fate: FrameFate,
+    *,
+    result: FrameResult | None = None,
+    error: CordonError | None = None,
+) -> None:
+    """Settles a frame's fate, once."""
+    assert ticket.outcome is None
+    ticket.outcome = Outcome(ticket.frame, fate, result, error)
+
+
+def answered(lane: Lane) -> list[Outcome]:
+    """Takes out the outcomes that may be delivered: those with no unanswered frame before them."""
+    ready: list[Outcome] = []
+    while lane.unanswered and (outcome := lane.unanswered[0].outcome) is not None:
+        lane.unanswered.popleft()
+        ready.append(outcome)
+    return ready
+
+
+def _full(held: int) -> LimitReached:
+    return LimitReached(
+        f"{held} frames of this camera wait already; send the next one when a result has come.",
+        reason="FRAMES_WAITING",
+    )

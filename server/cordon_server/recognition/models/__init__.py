@@ -1,0 +1,1 @@
+"""Model packs: which files, how they are prepared, and the sessions that run them."""

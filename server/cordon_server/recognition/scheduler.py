@@ -1,0 +1,225 @@
+"""Worker threads between the cameras' mailboxes and the analysers; the choices are made in `line`.
+
+Work-conserving: whenever a frame waits, no worker idles. Every frame that is put is answered once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from cordon_server.domain import CordonError, Frame, FrameResult, NotNow, NotReady, OurFault
+from cordon_server.recognition.decide import Gallery
+from cordon_server.recognition.limits import STILLS_WAITING_MAX, UNANSWERED_MAX
+from cordon_server.recognition.line import FrameFate, Lane, Line, Outcome, Ticket, answer, answered
+
+__all__ = ["Deliver", "FrameAnalyser", "FrameFate", "Mailbox", "Outcome", "Scheduler"]
+
+log = structlog.get_logger(__name__)
+
+Deliver = Callable[[Outcome], None]
+
+
+class FrameAnalyser(Protocol):
+    """What a worker thread owns and calls."""
+
+    def analyse(self, jpeg: bytes, gallery: Gallery) -> FrameResult: ...
+
+
+class Mailbox:
+    """Where one camera's frames go in. Any thread may call it."""
+
+    def __init__(
+        self, scheduler: Scheduler, lane: Lane, camera_id: str, gallery: Gallery, deliver: Deliver
+    ) -> None:
+        self.camera_id = camera_id
+        self.gallery = gallery
+        self.deliver = deliver
+        self.is_delivering = False
+        self._scheduler = scheduler
+        self._lane = lane
+
+    def put(self, frame: Frame) -> None:
+        """Hands over a frame; never blocks. Full means: video drops the older frame (SUPERSEDED),
+        stills raise LimitReached. NotReady after close, NotNow while the server stops.
+        """
+        self._scheduler.put(self._lane, frame)
+
+    def close(self) -> None:
+        """Takes no more frames; those that wait are answered REJECTED, the one in work as usual."""
+        self._scheduler.close(self._lane)
+
+
+class Scheduler:
+    """Runs one thread for each analyser until it is stopped."""
+
+    def __init__(
+        self,
+        analysers: Sequence[FrameAnalyser],
+        *,
+        age_s_max: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._line = Line(age_s_max=age_s_max)
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._mailboxes: dict[Lane, Mailbox] = {}
+        self._is_stopping = False
+        self._threads = [
+            threading.Thread(target=self._work, args=(each,), name=f"analyser-{n}", daemon=True)
+            for n, each in enumerate(analysers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def open_mailbox(
+        self,
+        camera_id: str,
+        gallery: Gallery,
+        deliver: Deliver,
+        stills: bool = False,
+        *,
+        waiting_max: int = STILLS_WAITING_MAX,
+    ) -> Mailbox:
+        """A mailbox for one stream. `deliver` is called from any thread, never twice at a time, in
+        the order in which frames were put; it must return quickly.
+        """
+        with self._changed:
+            self._refuse_when_stopping()
+            lane = self._line.open(
+                stills=stills, waiting_max=waiting_max, unanswered_max=UNANSWERED_MAX
+            )
+            mailbox = self._mailboxes[lane] = Mailbox(self, lane, camera_id, gallery, deliver)
+        return mailbox
+
+    def put(self, lane: Lane, frame: Frame) -> None:
+        """See Mailbox.put."""
+        with self._changed:
+            self._refuse_when_stopping()
+            self._line.put(lane, frame)
+            self._changed.notify()
+        self._deliver(lane)
+
+    def close(self, lane: Lane) -> None:
+        """See Mailbox.close."""
+        with self._changed:
+            self._line.close(
+                lane,
+                NotReady("The stream was closed before this frame's turn.", reason="STREAM_CLOSED"),
+            )
+        self._deliver(lane)
+
+    def stop(self, grace_s: float) -> bool:
+        """Takes no more frames, works on those that wait for up to `grace_s`, rejects the rest.
+
+        Whether every worker has ended; one that has not is inside a native call and ends after it.
+        """
+        deadline = time.monotonic() + grace_s
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._reject_the_rest()
+        for thread in self._threads:
+            thread.join(max(0.1, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _reject_the_rest(self) -> None:
+        with self._changed:
+            lanes = list(self._mailboxes)
+            for lane in lanes:
+                self._line.close(
+                    lane, NotNow("The server is stopping; connect again later.", reason="STOPPING")
+                )
+            self._changed.notify_all()
+        for lane in lanes:
+            self._deliver(lane)
+
+    def _refuse_when_stopping(self) -> None:
+        if self._is_stopping:
+            raise NotNow("The server is stopping; connect again later.", reason="STOPPING")
+
+    def _work(self, analyser: FrameAnalyser) -> None:
+        while True:
+            ticket, expired = self._next()
+            for lane in expired:
+                self._deliver(lane)
+            if ticket is not None:
+                self._serve(analyser, ticket)
+            elif not expired:
+                return
+
+    def _next(self) -> tuple[Ticket | None, list[Lane]]:
+        """Waits for work; neither a ticket nor expired lanes means: stop."""
+        with self._changed:
+            while True:
+                ticket, expired = self._line.take(self._clock())
+                if ticket is not None or expired or self._is_stopping:
+                    return ticket, expired
+                self._changed.wait()
+
+    def _serve(self, analyser: FrameAnalyser, ticket: Ticket) -> None:
+        fate, result, error = FrameFate.REJECTED, None, None
+        try:
+            result = analyser.analyse(ticket.frame.jpeg, self._mailboxes[ticket.lane].gallery)
+            fate = FrameFate.PROCESSED
+        except CordonError as known:
+            error = known
+        except Exception as unknown:  # noqa: BLE001 - handed to the camera's stream and to the log.
+            error = _our_fault(ticket.frame, unknown)
+        with self._changed:
+            answer(ticket, fate, result=result, error=error)
+        self._deliver(ticket.lane)
+
+    def _deliver(self, lane: Lane) -> None:
+        """Delivers what is ready, outside the lock, one thread at a time: whoever comes while
+        another delivers leaves it to that one, so the order holds.
+        """
+        with self._changed:
+            mailbox = self._mailboxes.get(lane)
+            if mailbox is None or mailbox.is_delivering:
+                return
+            mailbox.is_delivering = True
+        while outcomes := self._ready(lane, mailbox):
+            for outcome in outcomes:
+                _hand_over(mailbox, outcome)
+
+    def _ready(self, lane: Lane, mailbox: Mailbox) -> list[Outcome]:
+        """The outcomes to deliver now; when there are none, delivering ends in the same step."""
+        with self._changed:
+            outcomes = answered(lane)
+            mailbox.is_delivering = bool(outcomes)
+            if not lane.is_open and not lane.unanswered and not outcomes:
+                self._mailboxes.pop(lane, None)
+            return outcomes
+
+
+def _hand_over(mailbox: Mailbox, outcome: Outcome) -> None:
+    try:
+        mailbox.deliver(outcome)
+    except Exception as error:  # noqa: BLE001 - a stream that is gone must not end a worker; logged.
+        log.error("outcome.undelivered", camera=mailbox.camera_id, error=type(error).__name__)
+
+
+def _our_fault(frame: Frame, error: Exception) -> OurFault:
+    """The error for the camera; the log gets where it happened, never what was in the frame."""
+    log.error(
+        "frame.failed",
+        camera=frame.camera_id,
+        sequence=frame.sequence,
+        error=type(error).__name__,
+        where=[f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[-5:]],
+    )
+    fault = OurFault(
+        "The server failed on this frame; it goes on with the next. If it happens again, report "
+        "the server's log.",
+        reason="FRAME_FAILED",
+    )
+    fault.__cause__ = error
+    return fault
