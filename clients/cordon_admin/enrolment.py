@@ -7,8 +7,6 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.importing import Import

@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     Stream = grpc.aio.StreamStreamCall[
         watchlist_pb2.ImportReferencesRequest, watchlist_pb2.ImportReferencesResponse
     ]
+    Lost = grpc.aio.AioRpcError | ClientError | None
 
 IN_FLIGHT_MAX = 8
 """Rows sent and not answered yet. More would only fill memory: the server takes them one by one."""
+
+_SILENCE_S_MAX = 60.0
+"""Without one answer for so long a connection counts as lost."""
 
 _PICTURE_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
 """What fits into a message beside a row's other fields."""
@@ -69,18 +73,18 @@ class Import:
         async with open_channel(self.identity) as channel:
             stub = WatchlistServiceStub(channel)
             waits_s = full_jitter(0.2, 5.0)
-            while self._waiting or self._unanswered:
+            while self._is_open:
                 answered_before_s = self._progress_s
                 lost = await self._attempt(stub.ImportReferences())
-                if not self._waiting and not self._unanswered and lost is None:
+                if lost is None:
                     return
                 await self._weigh(lost)
                 if self._progress_s > answered_before_s:
                     waits_s = full_jitter(0.2, 5.0)
                 await asyncio.sleep(next(waits_s))
 
-    async def _attempt(self, stream: Stream) -> grpc.aio.AioRpcError | None:
-        """One stream from its start to its end; what ended it, None where the server did."""
+    async def _attempt(self, stream: Stream) -> Lost:
+        """One stream from its start to its end; what broke it, None where all is answered."""
         slots = asyncio.Semaphore(IN_FLIGHT_MAX)
         try:
             async with asyncio.TaskGroup() as group:
@@ -126,18 +130,24 @@ class Import:
             self._waiting.popleft()
         await stream.write(watchlist_pb2.ImportReferencesRequest(row=_message(row, picture)))
 
-    async def _read(self, stream: Stream, slots: asyncio.Semaphore) -> grpc.aio.AioRpcError | None:
+    async def _read(self, stream: Stream, slots: asyncio.Semaphore) -> Lost:
         try:
-            async for response in stream:
+            while (response := await _answer(stream)) is not None:
                 row = self._unanswered.get(response.row)
                 if row is None:
-                    continue  # Answered before the connection broke.
+                    continue  # Not one of ours.
                 slots.release()
                 self._progress_s = time.monotonic()
                 self._settle(row, RowReport.answered(row, response))
         except grpc.aio.AioRpcError as error:
             return error
-        return None
+        except TimeoutError:
+            return _unavailable(f"The server was silent for {_SILENCE_S_MAX:.0f} seconds.")
+        return _unavailable("The server ended the import early.") if self._is_open else None
+
+    @property
+    def _is_open(self) -> bool:
+        return bool(self._waiting or self._unanswered)
 
     def _settle(self, row: Row, report: RowReport) -> None:
         self._unanswered.pop(row.number, None)
@@ -145,26 +155,32 @@ class Import:
             self._waiting.popleft()
         self.on_report(report)
 
-    async def _weigh(self, lost: grpc.aio.AioRpcError | None) -> None:
+    async def _weigh(self, lost: grpc.aio.AioRpcError | ClientError) -> None:
         """Returns to try again, raises to give up."""
-        if lost is None:
-            reason = ClientError("The server ended the import early.")
-        else:
-            reason = await explain(lost, self.identity)
-            if lost.code() is not grpc.StatusCode.UNAVAILABLE:
-                raise reason
-        if reason.exit_code is ExitCode.SIGN_IN:
+        reason = lost if isinstance(lost, ClientError) else await explain(lost, self.identity)
+        if reason.exit_code is not ExitCode.UNAVAILABLE:
             raise reason
         silent_s = time.monotonic() - self._progress_s
         if silent_s >= self.give_up_after_s:
             left = len(self._waiting) + len(self._unanswered)
             raise ClientError(
-                f"{left} rows are not answered; gave up after {silent_s:.0f} seconds. {reason.what}",
-                why=f"{reason.why} What was answered is enrolled; the same command goes on.",
+                f"{reason.what} Gave up after {silent_s:.0f} s; {left} rows are not answered.",
+                why=f"{reason.why} What was accepted stays; the same command goes on.".lstrip(),
                 hint=again(),
                 exit_code=ExitCode.UNAVAILABLE,
             )
         self.on_trouble(f"{reason.what} Trying again.")
+
+
+async def _answer(stream: Stream) -> watchlist_pb2.ImportReferencesResponse | None:
+    """The next answer, None at the end of the stream; TimeoutError when none comes."""
+    async with asyncio.timeout(_SILENCE_S_MAX):
+        response = await stream.read()
+    return response if isinstance(response, watchlist_pb2.ImportReferencesResponse) else None
+
+
+def _unavailable(what: str) -> ClientError:
+    return ClientError(what, exit_code=ExitCode.UNAVAILABLE)
 
 
 def _picture(row: Row) -> bytes:

@@ -47,14 +47,8 @@ class ClientIdentity:
 
 def load_identity(folder: Path) -> ClientIdentity:
     """The identity in a folder; refused (SIGN_IN) if a part is missing or others may read it."""
-    if not folder.is_dir():
-        raise _unusable(
-            f"There is no identity folder {folder}.",
-            "A client shows a certificate; the folder holds it and its key.",
-            f"cordon admin cert issue control NAME --out {folder}",
-        )
-    _private(folder)
-    _private(folder / _KEY)
+    check_folder(folder)
+    check_private(folder)
     server, spiffe_id = _settings(folder / _TOML)
     return ClientIdentity(
         server=server,
@@ -64,6 +58,29 @@ def load_identity(folder: Path) -> ClientIdentity:
         private_key_pem=_read(folder / _KEY),
         folder=folder,
     )
+
+
+def check_folder(folder: Path) -> None:
+    """The folder is there, with every part."""
+    if not folder.is_dir():
+        raise _unusable(
+            f"There is no identity folder {folder}.",
+            "A client shows a certificate; the folder holds it and its key.",
+            f"cordon admin cert issue control NAME --out {folder}",
+        )
+    missing = [name for name in (_TOML, _CA, _CERTIFICATE, _KEY) if not (folder / name).exists()]
+    if missing:
+        raise _unusable(
+            f"The identity folder {folder} is not whole.",
+            f"Missing: {', '.join(missing)}.",
+            f"ls -la {folder}",
+        )
+
+
+def check_private(folder: Path) -> None:
+    """Nobody but the owner can read the folder or its key."""
+    _private(folder)
+    _private(folder / _KEY)
 
 
 def save_identity(
