@@ -89,7 +89,8 @@ class Edge(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             outcome = "ABORTED"
             raise
-        except Exception as error:  # the top: the caller hears of it, the log tells all
+        except Exception as raised:  # the top: the caller hears of it, the log tells all
+            error = _innermost(raised)
             code, text = status_of(error)
             outcome = code.name
             if not isinstance(error, CordonError) or code is grpc.StatusCode.INTERNAL:
@@ -103,6 +104,13 @@ class Edge(grpc.aio.ServerInterceptor):
                 outcome=outcome,
                 ms=round(1000 * (time.monotonic() - started), 1),
             )
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The first error of a group: what made the task group give up."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _parts(handler: Any) -> tuple[Any, Any]:

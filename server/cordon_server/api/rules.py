@@ -118,7 +118,11 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.AdjudicateMatchRequest": {"name": _match, "decision": one_of(1, 2, 3), **_mutation},
     "cordon.v1.EnrolReferenceRequest": {"parent": _deployment, **_subject, **_mutation},
     "cordon.v1.ImportStart": {"parent": _deployment, **_mutation},
-    "cordon.v1.CheckReferenceRequest": {"parent": _deployment, "image": present, "face_point": _point},
+    "cordon.v1.CheckReferenceRequest": {
+        "parent": _deployment,
+        "image": present,
+        "face_point": _point,
+    },
     "cordon.v1.GetEntryRequest": {"name": _entry},
     "cordon.v1.ListEntriesRequest": {"parent": _deployment, **_page},
     "cordon.v1.RemoveEntryRequest": {"name": _entry, **_mutation},

@@ -95,7 +95,7 @@ class Watchlist:
     def __init__(
         self,
         environment: Environment,
-        gallery: Gallery,
+        new_gallery: Callable[[], Gallery],
         rules: ListRules,
         *,
         examiner: Examiner,
@@ -108,11 +108,15 @@ class Watchlist:
         self._rules = rules
         self._clock = clock
         self._change = asyncio.Lock()
-        self.gallery = gallery
+        self._new_gallery = new_gallery
+        self.gallery = new_gallery()
 
     async def load(self) -> None:
-        """Fills the gallery from LMDB; raises `InvalidInput` on a template that fails the gate."""
-        self.gallery.add(await self._environment.read(_stored_references))
+        """Builds the gallery from LMDB; raises `InvalidInput` on a template that fails the gate."""
+        async with self._change:
+            gallery = self._new_gallery()
+            gallery.add(await self._environment.read(_stored_references))
+            self.gallery = gallery
 
     async def examine(self, image: bytes, point: tuple[float, float] | None) -> Examined:
         """Finds the face to enrol, away from the event loop; raises `UnusablePicture`."""

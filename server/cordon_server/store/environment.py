@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import lmdb
 import msgspec
 
-from cordon_server.domain import StorageDamaged, StorageFull
+from cordon_server.domain import NotNow, StorageDamaged, StorageFull
 from cordon_server.store.sealing import Sealer
 
 ENGINE = 0
@@ -109,7 +109,7 @@ class Environment:
     def __init__(
         self,
         folder: Path,
-        tables: tuple[Table[object], ...],
+        tables: Sequence[Table[Any]],
         *,
         size_bytes_max: int,
         sealer: Sealer,
@@ -119,6 +119,10 @@ class Environment:
         self.folder = folder
         self._sealer = sealer
         self._writer = writer
+        self._under_way = 0
+        self._is_closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         try:
             self._raw = lmdb.open(
                 os.fspath(folder),
@@ -134,7 +138,7 @@ class Environment:
 
     async def read(self, act: Callable[[Transaction], T]) -> T:
         """What `act` makes of one consistent state; it must not keep the transaction."""
-        return await asyncio.to_thread(self.read_now, act)
+        return await self._run(None, self.read_now, act)
 
     def read_now(self, act: Callable[[Transaction], T]) -> T:
         """The same, in the calling thread."""
@@ -147,8 +151,7 @@ class Environment:
         Raises `StorageFull` when disk or map are full; earlier commits are not touched. A caller
         that is cancelled meanwhile does not undo the write.
         """
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._writer, self.write_now, act))
+        return await self._run(self._writer, self.write_now, act)
 
     def write_now(self, act: Callable[[Transaction], T]) -> T:
         """The same, in the calling thread; start-up and the writer's own."""
@@ -158,9 +161,34 @@ class Environment:
         except lmdb.Error as error:
             raise _translated(error, self.folder) from error
 
-    def close(self) -> None:
-        """Closes the files; the environment is not used after."""
+    async def close(self) -> None:
+        """Closes the files when the last read and write are through; refuses new ones at once."""
+        self._is_closing = True
+        await self._idle.wait()
         self._raw.close()
+
+    async def _run(
+        self,
+        executor: Executor | None,
+        run: Callable[[Callable[[Transaction], T]], T],
+        act: Callable[[Transaction], T],
+    ) -> T:
+        # A transaction must not outlive its environment, whatever becomes of the caller: hence the
+        # count is kept by the work and not by who waits for it.
+        if self._is_closing:
+            raise NotNow("this is being closed; try again in a moment")
+        self._under_way += 1
+        self._idle.clear()
+        work = asyncio.get_running_loop().run_in_executor(executor, run, act)
+        work.add_done_callback(self._done)
+        return await asyncio.shield(work)
+
+    def _done(self, work: asyncio.Future[T]) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._idle.set()
+        if not work.cancelled():
+            work.exception()  # seen, also where nobody waits any more
 
 
 def _translated(error: lmdb.Error, folder: Path) -> StorageFull | StorageDamaged:

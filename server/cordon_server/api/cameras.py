@@ -1,0 +1,74 @@
+"""CameraService: the cameras a server knows, translated."""
+
+from __future__ import annotations
+
+from cordon.v1 import camera_pb2, camera_pb2_grpc
+from cordon_server.api import convert
+from cordon_server.api.edge import Context, caller
+from cordon_server.api.rules import PAGE_SIZE_DEFAULT
+from cordon_server.authority.cameras import Cameras
+from cordon_server.sessions.live import Live
+from cordon_server.store.requests import RequestLedger
+
+
+class CameraServicer(camera_pb2_grpc.CameraServiceServicer):
+    """Serves cameras."""
+
+    def __init__(self, cameras: Cameras, live: Live, ledger: RequestLedger) -> None:
+        self._cameras = cameras
+        self._live = live
+        self._ledger = ledger
+
+    async def CreateCamera(  # noqa: N802  # gRPC's name
+        self, request: camera_pb2.CreateCameraRequest, context: Context
+    ) -> camera_pb2.CreateCameraResponse:
+        async def act() -> camera_pb2.CreateCameraResponse:
+            record = await self._cameras.create(
+                request.camera_id, request.camera.display_name, dry_run=request.validate_only
+            )
+            return camera_pb2.CreateCameraResponse(camera=convert.camera(record, None))
+
+        return await self._ledger.once(
+            f"{caller().spiffe_id} CreateCamera",
+            request.request_id,
+            request,
+            camera_pb2.CreateCameraResponse(),
+            act,
+        )
+
+    async def GetCamera(  # noqa: N802  # gRPC's name
+        self, request: camera_pb2.GetCameraRequest, context: Context
+    ) -> camera_pb2.GetCameraResponse:
+        record = await self._cameras.get(convert.last_part(request.name))
+        session = self._live.session(record.camera_id)
+        return camera_pb2.GetCameraResponse(camera=convert.camera(record, session))
+
+    async def ListCameras(  # noqa: N802  # gRPC's name
+        self, request: camera_pb2.ListCamerasRequest, context: Context
+    ) -> camera_pb2.ListCamerasResponse:
+        size = request.page_size or PAGE_SIZE_DEFAULT
+        found = await self._cameras.page(convert.after_token(request.page_token), size + 1)
+        page = found[:size]
+        return camera_pb2.ListCamerasResponse(
+            cameras=[convert.camera(each, self._live.session(each.camera_id)) for each in page],
+            next_page_token=convert.page_token(page[-1].camera_id) if len(found) > size else "",
+        )
+
+    async def RevokeCamera(  # noqa: N802  # gRPC's name
+        self, request: camera_pb2.RevokeCameraRequest, context: Context
+    ) -> camera_pb2.RevokeCameraResponse:
+        camera_id = convert.last_part(request.name)
+
+        async def act() -> camera_pb2.RevokeCameraResponse:
+            record = await self._cameras.revoke(camera_id, dry_run=request.validate_only)
+            if not request.validate_only:
+                self._live.revoke(camera_id)
+            return camera_pb2.RevokeCameraResponse(camera=convert.camera(record, None))
+
+        return await self._ledger.once(
+            f"{caller().spiffe_id} RevokeCamera",
+            request.request_id,
+            request,
+            camera_pb2.RevokeCameraResponse(),
+            act,
+        )

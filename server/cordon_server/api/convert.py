@@ -1,0 +1,286 @@
+"""Domain values and records to messages and back; the one place where both are known."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cordon.v1 import (
+    camera_pb2,
+    deployment_pb2,
+    match_pb2,
+    recognition_pb2,
+    watchlist_pb2,
+)
+from cordon_server.api.errors import status_of
+from cordon_server.authority.records import (
+    CameraRecord,
+    DeploymentRecord,
+    EntryRecord,
+    ReferenceRecord,
+    State,
+)
+from cordon_server.domain import FaceCounts, InvalidInput, Quality, Reason, ReasonCode
+from cordon_server.matches.log import Decision, MatchRecord
+from cordon_server.sessions.camera import Answer, CameraSession, Fate, Halted, HaltReason
+
+OUTCOMES = {
+    Fate.PROCESSED: recognition_pb2.FRAME_OUTCOME_PROCESSED,
+    Fate.SUPERSEDED: recognition_pb2.FRAME_OUTCOME_SUPERSEDED,
+    Fate.EXPIRED: recognition_pb2.FRAME_OUTCOME_EXPIRED,
+    Fate.REJECTED: recognition_pb2.FRAME_OUTCOME_REJECTED,
+}
+HALT_REASONS = {
+    HaltReason.DEPLOYMENT_ENDED: recognition_pb2.HALT_REASON_DEPLOYMENT_ENDED,
+    HaltReason.WINDOW_CLOSED: recognition_pb2.HALT_REASON_WINDOW_CLOSED,
+    HaltReason.CAMERA_REVOKED: recognition_pb2.HALT_REASON_CAMERA_REVOKED,
+    HaltReason.SERVER_STOPPING: recognition_pb2.HALT_REASON_SERVER_STOPPING,
+}
+STATES = {
+    State.DRAFT: deployment_pb2.DEPLOYMENT_STATE_DRAFT,
+    State.ARMED: deployment_pb2.DEPLOYMENT_STATE_ARMED,
+    State.ENDED: deployment_pb2.DEPLOYMENT_STATE_ENDED,
+}
+DECISIONS = {
+    match_pb2.DECISION_TRUE: Decision.TRUE,
+    match_pb2.DECISION_FALSE: Decision.FALSE,
+    match_pb2.DECISION_UNDECIDED: Decision.UNDECIDED,
+}
+_DECISIONS_BACK = {decision: value for value, decision in DECISIONS.items()}
+REASON_CODES = {
+    code: watchlist_pb2.ReasonCode.Value(f"REASON_CODE_{code.name}") for code in ReasonCode
+}
+
+
+def last_part(name: str) -> str:
+    """The id at the end of a resource name."""
+    return name.rsplit("/", 1)[1]
+
+
+def deployment_of(name: str) -> str:
+    """The deployment's id in the name of anything in it."""
+    return name.split("/")[1]
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """A moment as the wire has it."""
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def moment(stamp: Timestamp, field: str) -> datetime:
+    """A moment of the wire, in UTC; raises `InvalidInput` when no calendar has it."""
+    try:
+        return stamp.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(f"{field} is not a date and time", field=field) from error
+
+
+def optional_moment(message: Message, field: str, path: str) -> datetime | None:
+    """A moment of an optional field, or None."""
+    return moment(getattr(message, field), path) if message.HasField(field) else None
+
+
+def duration(seconds: float) -> Duration:
+    """A length of time as the wire has it."""
+    wire = Duration()
+    wire.FromTimedelta(timedelta(seconds=seconds))
+    return wire
+
+
+def page_token(last: str) -> str:
+    """A token for the page after the item named."""
+    return base64.urlsafe_b64encode(last.encode()).decode()
+
+
+def after_token(token: str) -> str:
+    """The item that a token stands after; raises `InvalidInput`."""
+    try:
+        return base64.urlsafe_b64decode(token.encode()).decode()
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InvalidInput("page_token is not from this server", field="page_token") from error
+
+
+def camera(record: CameraRecord, session: CameraSession | None) -> camera_pb2.Camera:
+    """A camera with its live state."""
+    message = camera_pb2.Camera(
+        name=f"cameras/{record.camera_id}",
+        display_name=record.display_name,
+        state=camera_pb2.CAMERA_STATE_ACTIVE,
+        create_time=timestamp(record.create_time),
+    )
+    if record.revoke_time is not None:
+        message.state = camera_pb2.CAMERA_STATE_REVOKED
+        message.revoke_time.CopyFrom(timestamp(record.revoke_time))
+    if session is not None:
+        message.live.CopyFrom(_camera_live(session))
+    return message
+
+
+def _camera_live(session: CameraSession) -> camera_pb2.CameraLive:
+    counts = session.counts
+    live = camera_pb2.CameraLive(
+        connect_time=timestamp(counts.connect_time),
+        frames_received=counts.received,
+        frames_processed=counts.fates[Fate.PROCESSED],
+        frames_superseded=counts.fates[Fate.SUPERSEDED],
+        frames_expired=counts.fates[Fate.EXPIRED],
+        frames_rejected=counts.fates[Fate.REJECTED],
+        faces_searched=counts.faces_searched,
+        deployment=f"deployments/{session.deployment_id}",
+    )
+    if counts.last_frame_time is not None:
+        live.last_frame_time.CopyFrom(timestamp(counts.last_frame_time))
+    return live
+
+
+def deployment(
+    record: DeploymentRecord, *, entries: int, references: int, matches: int
+) -> deployment_pb2.Deployment:
+    """A deployment with its counts."""
+    message = deployment_pb2.Deployment(
+        name=f"deployments/{record.deployment_id}",
+        location=record.location,
+        state=STATES[record.state],
+        cameras=[f"cameras/{camera_id}" for camera_id in record.cameras],
+        threshold=record.threshold,
+        start_time=timestamp(record.start_time),
+        end_time=timestamp(record.end_time),
+        create_time=timestamp(record.create_time),
+        entry_count=entries,
+        reference_count=references,
+        match_count=matches,
+    )
+    if record.arm_time is not None:
+        message.arm_time.CopyFrom(timestamp(record.arm_time))
+    if record.ended_time is not None:
+        message.ended_time.CopyFrom(timestamp(record.ended_time))
+    return message
+
+
+def quality(measures: Quality) -> match_pb2.FaceQuality:
+    """Measures of a face."""
+    return match_pb2.FaceQuality(
+        detection_score=measures.detection_score,
+        inter_eye_px=measures.inter_eye_px,
+        sharpness=measures.sharpness,
+        luminance=measures.luminance,
+        yaw_degrees=measures.yaw_degrees,
+        roll_degrees=measures.roll_degrees,
+    )
+
+
+def reason(value: Reason, deployment_id: str) -> watchlist_pb2.Reason:
+    """A coded reason; its other reference as a resource name."""
+    return watchlist_pb2.Reason(
+        code=REASON_CODES[value.code],
+        message=value.message,
+        reference=_reference_path(deployment_id, value.reference),
+        score=value.score,
+    )
+
+
+def reference_name(deployment_id: str, entry_id: str, reference_id: str) -> str:
+    """A reference's resource name."""
+    return f"deployments/{deployment_id}/entries/{entry_id}/references/{reference_id}"
+
+
+def _reference_path(deployment_id: str, short: str) -> str:
+    if not short:
+        return ""
+    entry_id, reference_id = short.split("/")
+    return reference_name(deployment_id, entry_id, reference_id)
+
+
+def entry(
+    record: EntryRecord, references: list[ReferenceRecord], deployment_id: str
+) -> watchlist_pb2.Entry:
+    """An entry with its references."""
+    message = watchlist_pb2.Entry(
+        name=f"deployments/{deployment_id}/entries/{record.entry_id}",
+        external_ref=record.entry_id,
+        category=record.category,
+        references=[_reference(each, deployment_id) for each in references],
+        create_time=timestamp(record.create_time),
+    )
+    if record.threshold is not None:
+        message.threshold = record.threshold
+    return message
+
+
+def _reference(record: ReferenceRecord, deployment_id: str) -> watchlist_pb2.Reference:
+    return watchlist_pb2.Reference(
+        name=reference_name(deployment_id, record.entry_id, record.reference_id),
+        image_sha256=record.image_sha256,
+        quality=quality(record.quality),
+        create_time=timestamp(record.create_time),
+        model=record.model_id,
+    )
+
+
+def match(record: MatchRecord, deployment_id: str) -> match_pb2.Match:
+    """A match as the control room sees it."""
+    box = record.box
+    message = match_pb2.Match(
+        name=f"deployments/{deployment_id}/matches/{record.sequence}",
+        sequence=record.sequence,
+        camera=f"cameras/{record.camera_id}",
+        frame_sequence=record.frame_sequence,
+        captured_at=timestamp(record.captured_at),
+        create_time=timestamp(record.create_time),
+        entry=f"deployments/{deployment_id}/entries/{record.entry_id}",
+        category=record.category,
+        reference=reference_name(deployment_id, record.entry_id, record.reference_id),
+        score=record.score,
+        margin=record.margin,
+        threshold=record.threshold,
+        box=match_pb2.BoundingBox(x=box.x, y=box.y, width=box.width, height=box.height),
+        quality=quality(record.quality),
+        model=record.model_id,
+    )
+    if (decided := record.adjudication) is not None:
+        message.adjudication.CopyFrom(
+            match_pb2.Adjudication(
+                decision=_DECISIONS_BACK[decided.decision],
+                adjudicator=decided.adjudicator,
+                create_time=timestamp(decided.create_time),
+            )
+        )
+    return message
+
+
+def frame_result(answer: Answer, latency_s: float) -> recognition_pb2.FrameResult:
+    """What a camera hears of one frame."""
+    message = recognition_pb2.FrameResult(
+        sequence=answer.frame.sequence,
+        outcome=OUTCOMES[answer.fate],
+        latency=duration(latency_s),
+    )
+    if answer.result is not None:
+        message.faces.CopyFrom(_face_counts(answer.result.counts))
+        message.matches = len(answer.result.sightings)
+    if answer.error is not None:
+        _, words = status_of(answer.error)
+        message.error.reason = answer.error.reason
+        message.error.message = words
+    return message
+
+
+def halt(value: Halted) -> recognition_pb2.Halt:
+    """The last thing a camera hears."""
+    return recognition_pb2.Halt(reason=HALT_REASONS[value.reason], message=value.message)
+
+
+def _face_counts(counts: FaceCounts) -> recognition_pb2.FaceCounts:
+    return recognition_pb2.FaceCounts(
+        detected=counts.detected,
+        searched=counts.searched,
+        too_small=counts.too_small,
+        too_poor=counts.too_poor,
+        shed=counts.shed,
+    )

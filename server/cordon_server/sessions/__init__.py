@@ -1,0 +1,1 @@
+"""What is live: open deployments with their galleries and logs, and the cameras that stream."""

@@ -1,0 +1,169 @@
+"""One camera's stream as the server sees it: credit, order, clock, counts; knows no gRPC.
+
+Every frame that is offered ends in exactly one `Answer`; they wait in a queue that credit bounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from cordon_server.domain import CordonError, Frame, FrameResult, InvalidFrame, InvalidInput
+
+
+class Fate(Enum):
+    """A frame's fate."""
+
+    PROCESSED = "processed"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+class HaltReason(Enum):
+    """Why a camera is told to stop."""
+
+    DEPLOYMENT_ENDED = "deployment_ended"
+    WINDOW_CLOSED = "window_closed"
+    CAMERA_REVOKED = "camera_revoked"
+    SERVER_STOPPING = "server_stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one frame; `result` where it was processed, `error` where it was rejected."""
+
+    frame: Frame
+    fate: Fate
+    result: FrameResult | None = None
+    error: CordonError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """The last thing a camera hears."""
+
+    reason: HaltReason
+    message: str
+
+
+class Mailbox(Protocol):
+    """Where frames wait for a worker."""
+
+    def put(self, frame: Frame) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """A camera's counts since it connected."""
+
+    connect_time: datetime
+    last_frame_time: datetime | None = None
+    received: int = 0
+    faces_searched: int = 0
+    fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+
+
+class CameraSession:
+    """A connected camera. Used from the event loop alone."""
+
+    def __init__(
+        self,
+        camera_id: str,
+        deployment_id: str,
+        *,
+        credit: int,
+        clock_skew_max: timedelta,
+        now: datetime,
+        on_close: Callable[[], None],
+    ) -> None:
+        self.camera_id = camera_id
+        self.deployment_id = deployment_id
+        self.counts = Counts(now)
+        self.answers: asyncio.Queue[Answer | Halted | None] = asyncio.Queue()
+        self.credit = credit
+        self._clock_skew_max = clock_skew_max
+        self._under_way = 0
+        self._newest = 0
+        self._is_draining = False
+        self._mailbox: Mailbox | None = None
+        self._on_close = on_close
+
+    def attach(self, mailbox: Mailbox) -> None:
+        """Where offered frames go."""
+        self._mailbox = mailbox
+
+    def offer(self, frame: Frame, now: datetime) -> None:
+        """Takes a frame; its answer comes through `answers`.
+
+        Raises `InvalidInput` when the camera breaks the protocol: no credit, or a sequence that
+        does not rise. A frame whose time is impossible is answered as rejected.
+        """
+        if self._under_way >= self.credit:
+            raise InvalidInput(
+                f"this frame had no credit: {self.credit} are under way; wait for Credit",
+                reason="NO_CREDIT",
+                field="frame",
+            )
+        if frame.sequence <= self._newest:
+            raise InvalidInput(
+                f"frame sequences must rise: {frame.sequence} came after {self._newest}",
+                reason="SEQUENCE_NOT_RISING",
+                field="frame.sequence",
+            )
+        self._newest = frame.sequence
+        self._under_way += 1
+        self.counts.received += 1
+        self.counts.last_frame_time = now
+        if (error := check_clock(frame.captured_at, now, self._clock_skew_max)) is not None:
+            self.answer(Answer(frame, Fate.REJECTED, error=error))
+            return
+        assert self._mailbox is not None
+        self._mailbox.put(frame)
+
+    def answer(self, answer: Answer) -> None:
+        """Counts a frame's fate and hands it to the camera."""
+        self._under_way -= 1
+        self.counts.fates[answer.fate] += 1
+        if answer.result is not None:
+            self.counts.faces_searched += answer.result.counts.searched
+        self.answers.put_nowait(answer)
+        self._end_when_drained()
+
+    def drain(self) -> None:
+        """The camera sends no more: None follows the last answer."""
+        self._is_draining = True
+        self._end_when_drained()
+
+    def _end_when_drained(self) -> None:
+        if self._is_draining and not self._under_way:
+            self.answers.put_nowait(None)
+
+    def halt(self, reason: HaltReason, message: str) -> None:
+        """Tells the camera to stop; nothing follows."""
+        self.answers.put_nowait(Halted(reason, message))
+
+    def close(self) -> None:
+        """Takes no more frames; those under way are finished but not told."""
+        if self._mailbox is not None:
+            self._mailbox.close()
+        self._on_close()
+
+
+def check_clock(captured_at: datetime, now: datetime, skew_max: timedelta) -> InvalidFrame | None:
+    """What is wrong with a camera's time, in words, or None."""
+    skew = captured_at - now
+    if abs(skew) <= skew_max:
+        return None
+    direction = "ahead of" if skew > timedelta(0) else "behind"
+    return InvalidFrame(
+        f"the camera's clock is {abs(skew).total_seconds():.0f} s {direction} the server's, "
+        f"{skew_max.total_seconds():.0f} s are allowed; set it by NTP",
+        reason="CLOCK_OFF",
+        field="captured_at",
+    )

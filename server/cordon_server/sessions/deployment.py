@@ -1,0 +1,110 @@
+"""One open deployment: its database, watchlist, match log and cameras, opened together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from cordon_server.authority.records import (
+    ENTRIES,
+    REFERENCE_BY_IMAGE,
+    REFERENCE_IMAGES,
+    REFERENCES,
+    DeploymentRecord,
+)
+from cordon_server.authority.watchlist import Examiner, ListRules, Watchlist
+from cordon_server.gallery import Gallery
+from cordon_server.matches.log import MATCH_IMAGES, MATCHES, MatchLog
+from cordon_server.sessions.camera import CameraSession
+from cordon_server.store.environment import Environment
+from cordon_server.store.requests import REQUESTS, RequestLedger
+from cordon_server.store.sealing import PlainSealer
+
+TABLES = (
+    ENTRIES,
+    REFERENCES,
+    REFERENCE_IMAGES,
+    REFERENCE_BY_IMAGE,
+    MATCHES,
+    MATCH_IMAGES,
+    REQUESTS,
+)
+
+
+@dataclass(slots=True)
+class OpenDeployment:
+    """A deployment that has not ended, with everything of it that is open."""
+
+    record: DeploymentRecord
+    environment: Environment
+    watchlist: Watchlist
+    log: MatchLog
+    ledger: RequestLedger
+    cameras: dict[str, CameraSession] = field(default_factory=dict)
+
+    @property
+    def gallery(self) -> Gallery:
+        return self.watchlist.gallery
+
+    async def close(self) -> None:
+        """Ends the subscribers' waits and closes the database."""
+        await self.log.close()
+        await self.environment.close()
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentOpener:
+    """Opens deployments' databases under one folder."""
+
+    folder: Path
+    model_id: str
+    dimension: int
+    size_bytes_max: int
+    duplicate_score: float
+    entries_max: int
+    references_per_entry_max: int
+    examiner: Examiner
+    examining: Executor
+    writer: Executor
+    clock: Callable[[], datetime]
+
+    async def open(self, record: DeploymentRecord) -> OpenDeployment:
+        """Opens a deployment and fills its gallery from the database."""
+        environment = Environment(
+            self.folder / record.deployment_id,
+            TABLES,
+            size_bytes_max=self.size_bytes_max,
+            sealer=PlainSealer(),
+            writer=self.writer,
+        )
+        watchlist = self._watchlist(record, environment)
+        await watchlist.load()
+        log = MatchLog(environment, model_id=self.model_id, clock=self.clock)
+        ledger = RequestLedger(environment, clock=self.clock)
+        return OpenDeployment(record, environment, watchlist, log, ledger)
+
+    def erase(self, deployment_id: str) -> None:
+        """Removes a deployment's database; nothing happens when there is none (R2)."""
+        shutil.rmtree(self.folder / deployment_id, ignore_errors=True)
+
+    def _watchlist(self, record: DeploymentRecord, environment: Environment) -> Watchlist:
+        rules = ListRules(
+            threshold=record.threshold,
+            duplicate_score=self.duplicate_score,
+            entries_max=self.entries_max,
+            references_per_entry_max=self.references_per_entry_max,
+        )
+        return Watchlist(
+            environment,
+            lambda: Gallery(
+                model_id=self.model_id, dimension=self.dimension, threshold=record.threshold
+            ),
+            rules,
+            examiner=self.examiner,
+            executor=self.examining,
+            clock=self.clock,
+        )

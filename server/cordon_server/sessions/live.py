@@ -1,0 +1,308 @@
+"""The deployments that are open on this server and the cameras that stream into them.
+
+Introduces authority, gallery, match log and recognition to each other. A match is written to the
+log before anyone hears of its frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from cordon_server.authority.cameras import Cameras
+from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.records import DeploymentRecord, State
+from cordon_server.domain import (
+    AlreadyExists,
+    CordonError,
+    FrameResult,
+    LimitReached,
+    NotNow,
+    NotReady,
+)
+from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
+from cordon_server.sessions.camera import Answer, CameraSession, Fate, HaltReason, check_clock
+from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
+
+log = structlog.get_logger()
+
+WINDOW_CHECK_S = 1.0
+"""How often windows are looked at; recognition outlives its window by no more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What camera streams must keep to."""
+
+    video_credit: int
+    stills_credit: int
+    clock_skew_max: timedelta
+    cameras_connected_max: int
+
+
+class Live:
+    """Opens, arms and ends deployments; connects cameras. Used from the event loop alone."""
+
+    def __init__(
+        self,
+        deployments: Deployments,
+        cameras: Cameras,
+        opener: DeploymentOpener,
+        scheduler: Scheduler,
+        limits: StreamLimits,
+        *,
+        tasks: asyncio.TaskGroup,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._deployments = deployments
+        self._cameras = cameras
+        self._opener = opener
+        self._scheduler = scheduler
+        self._limits = limits
+        self._tasks = tasks
+        self._clock = clock
+        self._open: dict[str, OpenDeployment] = {}
+        self._opening = asyncio.Lock()
+        self._is_stopping = False
+
+    async def start(self) -> None:
+        """Loads the armed deployments and finishes what a crash left half ended (R2)."""
+        for record in await self._deployments.all_in(State.ENDED):
+            self._opener.erase(record.deployment_id)
+        for record in await self._deployments.all_in(State.ARMED):
+            await self.opened(record.deployment_id)
+        self._tasks.create_task(self._watch_windows())
+
+    async def stop(self) -> None:
+        """Sends the cameras away and closes every database."""
+        self._is_stopping = True
+        self._halt_all(
+            HaltReason.SERVER_STOPPING, "the server is going down; connect again in a moment"
+        )
+        for deployment in self._open.values():
+            await deployment.log.close()
+
+    async def close(self) -> None:
+        """Closes every database; after the scheduler has stopped."""
+        for deployment in self._open.values():
+            await deployment.close()
+        self._open.clear()
+
+    async def opened(self, deployment_id: str) -> OpenDeployment:
+        """A deployment that has not ended; raises `NotFound` or `NotReady`."""
+        async with self._opening:
+            if (known := self._open.get(deployment_id)) is not None:
+                return known
+            record = await self._deployments.get(deployment_id)
+            if record.state is State.ENDED:
+                raise NotReady(
+                    f"deployment {deployment_id} has ended and its watchlist and matches are "
+                    "destroyed; only its record is left: cordon admin deployment show "
+                    f"{deployment_id}"
+                )
+            deployment = await self._opener.open(record)
+            self._open[deployment_id] = deployment
+            return deployment
+
+    async def arm(self, deployment_id: str, *, dry_run: bool) -> DeploymentRecord:
+        """Rebuilds the gallery from the database, then lets the cameras in."""
+        deployment = await self.opened(deployment_id)
+        entries, _ = await deployment.watchlist.counts()
+        if not dry_run:
+            await deployment.watchlist.load()
+        armed = await self._deployments.arm(deployment_id, entry_count=entries, dry_run=dry_run)
+        if not dry_run:
+            deployment.record = armed
+            log.info(
+                "deployment.armed", deployment=deployment_id, references=len(deployment.gallery)
+            )
+        return armed
+
+    async def end(self, deployment_id: str, *, dry_run: bool) -> DeploymentRecord:
+        """Stops recognition, then destroys list and log (R2)."""
+        deployment = await self.opened(deployment_id)
+        entries, references = await deployment.watchlist.counts()
+        ended = await self._deployments.end(
+            deployment_id,
+            entries=entries,
+            references=references,
+            matches=deployment.log.head,
+            dry_run=dry_run,
+        )
+        if dry_run:
+            return ended
+        deployment.record = ended
+        for camera in list(deployment.cameras.values()):
+            camera.halt(HaltReason.DEPLOYMENT_ENDED, f"deployment {deployment_id} has ended")
+        del self._open[deployment_id]
+        await deployment.close()
+        await asyncio.to_thread(self._opener.erase, deployment_id)
+        log.info("deployment.ended", deployment=deployment_id)
+        return ended
+
+    async def connect(
+        self, camera_id: str, *, sent_at: datetime, stills: bool
+    ) -> tuple[CameraSession, OpenDeployment]:
+        """Lets a camera stream into the armed deployment that names it.
+
+        Raises `NotFound` (not registered), `NotReady` (revoked, clock off, no armed deployment,
+        window closed), `AlreadyExists` (it streams already) or `LimitReached`.
+        """
+        await self._check_camera(camera_id, sent_at)
+        deployment = self._armed_for(camera_id)
+        session = self._session(camera_id, deployment, stills=stills)
+        deployment.cameras[camera_id] = session
+        log.info("camera.connected", camera=camera_id, deployment=deployment.record.deployment_id)
+        return session, deployment
+
+    def session(self, camera_id: str) -> CameraSession | None:
+        """A camera's stream, while it is connected."""
+        sessions = (d.cameras.get(camera_id) for d in self._open.values())
+        return next((session for session in sessions if session is not None), None)
+
+    def check_open(self, deployment: OpenDeployment) -> None:
+        """Raises `NotReady` outside a deployment's window or when it is not armed (R7)."""
+        record, now = deployment.record, self._clock()
+        if record.state is not State.ARMED:
+            raise NotReady(f"deployment {record.deployment_id} is {record.state}, not armed")
+        if not record.start_time <= now < record.end_time:
+            raise NotReady(
+                f"the window of deployment {record.deployment_id} closed at "
+                f"{record.end_time:%Y-%m-%d %H:%M} UTC; nothing is recognised outside it"
+            )
+
+    def check_following(self, deployment: OpenDeployment) -> None:
+        """Raises what a subscriber hears when a deployment's log has closed."""
+        if deployment.record.state is State.ENDED:
+            raise NotReady(
+                f"deployment {deployment.record.deployment_id} has ended; its matches are destroyed"
+            )
+        raise NotNow("the server is going down; subscribe again from the last sequence you have")
+
+    def revoke(self, camera_id: str) -> None:
+        """Ends a revoked camera's stream."""
+        if (session := self.session(camera_id)) is not None:
+            session.halt(
+                HaltReason.CAMERA_REVOKED, f"camera {camera_id} was revoked; it cannot come back"
+            )
+
+    async def _check_camera(self, camera_id: str, sent_at: datetime) -> None:
+        record = await self._cameras.get(camera_id)
+        if record.revoke_time is not None:
+            raise NotReady(
+                f"camera {camera_id} was revoked; register and certify another name",
+                reason="CAMERA_REVOKED",
+            )
+        error = check_clock(sent_at, self._clock(), self._limits.clock_skew_max)
+        if error is not None:
+            raise NotReady(error.message, reason=error.reason)
+
+    def _armed_for(self, camera_id: str) -> OpenDeployment:
+        if self._is_stopping:
+            raise NotReady("the server is going down; connect again in a moment")
+        for deployment in self._open.values():
+            record = deployment.record
+            if record.state is State.ARMED and camera_id in record.cameras:
+                self.check_open(deployment)
+                return deployment
+        raise NotReady(
+            f"no armed deployment names camera {camera_id}; arm one with: "
+            "cordon admin deployment arm NAME",
+            reason="NOT_ARMED",
+        )
+
+    def _session(
+        self, camera_id: str, deployment: OpenDeployment, *, stills: bool
+    ) -> CameraSession:
+        if camera_id in deployment.cameras:
+            raise AlreadyExists(
+                f"camera {camera_id} is streaming already; stop the other client, or give this "
+                "one a name and certificate of its own",
+                reason="SECOND_STREAM",
+            )
+        connected = sum(len(each.cameras) for each in self._open.values())
+        if connected >= self._limits.cameras_connected_max:
+            raise LimitReached(
+                f"{connected} cameras are connected and limits.cameras_connected_max allows no more"
+            )
+        session = CameraSession(
+            camera_id,
+            deployment.record.deployment_id,
+            credit=self._limits.stills_credit if stills else self._limits.video_credit,
+            clock_skew_max=self._limits.clock_skew_max,
+            now=self._clock(),
+            on_close=lambda: self._disconnected(deployment, session),
+        )
+        loop = asyncio.get_running_loop()
+
+        def deliver(outcome: Outcome) -> None:
+            loop.call_soon_threadsafe(self._finish, deployment, session, outcome)
+
+        session.attach(
+            self._scheduler.open_mailbox(camera_id, deployment.gallery, deliver, stills=stills)
+        )
+        return session
+
+    def _disconnected(self, deployment: OpenDeployment, session: CameraSession) -> None:
+        if deployment.cameras.get(session.camera_id) is session:
+            del deployment.cameras[session.camera_id]
+        log.info("camera.disconnected", camera=session.camera_id)
+
+    def _finish(self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome) -> None:
+        """Answers a frame; through the match log when it raised matches."""
+        if outcome.result is not None and outcome.result.sightings:
+            self._tasks.create_task(self._log_then_answer(deployment, session, outcome))
+        else:
+            session.answer(_answer(outcome))
+
+    async def _log_then_answer(
+        self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome
+    ) -> None:
+        assert outcome.result is not None
+        listed = tuple(
+            sighting
+            for sighting in outcome.result.sightings
+            if sighting.candidate.entry_id in deployment.gallery
+        )
+        try:
+            self.check_open(deployment)
+            await deployment.log.append(outcome.frame, listed)
+        except CordonError as error:
+            log.error("match.not_logged", deployment=session.deployment_id, error=error.message)
+            session.answer(Answer(outcome.frame, Fate.REJECTED, error=error))
+            return
+        result = FrameResult(outcome.result.counts, listed)
+        session.answer(Answer(outcome.frame, Fate.PROCESSED, result=result))
+
+    async def _watch_windows(self) -> None:
+        while not self._is_stopping:
+            for deployment in self._open.values():
+                record = deployment.record
+                if record.state is State.ARMED and record.end_time <= self._clock():
+                    for session in list(deployment.cameras.values()):
+                        session.halt(
+                            HaltReason.WINDOW_CLOSED,
+                            f"the window of deployment {record.deployment_id} is over",
+                        )
+            await asyncio.sleep(WINDOW_CHECK_S)
+
+    def _halt_all(self, reason: HaltReason, message: str) -> None:
+        for deployment in self._open.values():
+            for session in list(deployment.cameras.values()):
+                session.halt(reason, message)
+
+
+_FATES = {
+    FrameFate.PROCESSED: Fate.PROCESSED,
+    FrameFate.SUPERSEDED: Fate.SUPERSEDED,
+    FrameFate.EXPIRED: Fate.EXPIRED,
+    FrameFate.REJECTED: Fate.REJECTED,
+}
+
+
+def _answer(outcome: Outcome) -> Answer:
+    return Answer(outcome.frame, _FATES[outcome.fate], outcome.result, outcome.error)
