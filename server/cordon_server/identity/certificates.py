@@ -83,6 +83,11 @@ class CertificateAuthority:
             .not_valid_after(min(now + life, self.certificate.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(is_ca=False), critical=True)
+            # RFC 5280 wants it, and Python's ssl insists since 3.13.
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
         )
 
     def _sign(
