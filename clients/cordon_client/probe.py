@@ -70,6 +70,22 @@ def check_tcp(identity: ClientIdentity, *, timeout_s: float = 3.0) -> None:
 
 def check_tls(identity: ClientIdentity, *, timeout_s: float = 3.0) -> None:
     """Who answers is our server, and it takes our certificate."""
+    # Twice: a server that goes down in just that moment hangs up as well, but not again.
+    if _is_welcome(identity, timeout_s) or _is_welcome(identity, timeout_s):
+        return
+    raise _refused_us(
+        identity,
+        "It hangs up once it has seen it: the certificate is of another site, or of a site that "
+        "was set up anew since.",
+    )
+
+
+def _is_welcome(identity: ClientIdentity, timeout_s: float) -> bool:
+    """Whether the server goes on after the handshake; a ClientError where none comes about.
+
+    In TLS 1.3 the server judges our certificate after our side of the handshake is done. One that
+    took it opens HTTP/2 with its settings; gRPC servers that did not hang up without a word.
+    """
     host, _ = split_address(identity.server)
     context = _context(identity)
     try:
@@ -77,18 +93,22 @@ def check_tls(identity: ClientIdentity, *, timeout_s: float = 3.0) -> None:
             _connect(identity, timeout_s) as plain,
             context.wrap_socket(plain, server_hostname=host) as tls,
         ):
-            # In TLS 1.3 the server judges our certificate after the handshake: its verdict is the
-            # first thing to read. A server that took it opens HTTP/2 with its settings.
-            if not tls.recv(1):
-                raise _broken_off(identity, "It closed the connection.")
+            return _speaks(tls)
     except ssl.SSLCertVerificationError as error:
         raise _not_believed(identity, error) from error
+    except (ssl.SSLEOFError, ConnectionError) as error:
+        raise _broken_off(identity) from error
     except ssl.SSLError as error:
         raise _alert(identity, error) from error
     except TimeoutError as error:
         raise _silent(identity, "It took the connection but never answered in TLS.") from error
-    except OSError as error:
-        raise _broken_off(identity, f"{error.strerror}.") from error
+
+
+def _speaks(tls: ssl.SSLSocket) -> bool:
+    try:
+        return bool(tls.recv(1))
+    except (ssl.SSLEOFError, ConnectionError):
+        return False
 
 
 def _own_certificate(identity: ClientIdentity) -> Certificate:
@@ -200,10 +220,10 @@ def _alert(identity: ClientIdentity, error: ssl.SSLError) -> ClientError:
     )
 
 
-def _broken_off(identity: ClientIdentity, why: str) -> ClientError:
+def _broken_off(identity: ClientIdentity) -> ClientError:
     return _unavailable(
         f"{identity.server} broke off the handshake.",
-        f"{why} It may be restarting, or not accept this client's certificate.",
+        "It is starting or stopping, or another program uses the port.",
         f"cordon doctor --identity {identity.folder}",
     )
 

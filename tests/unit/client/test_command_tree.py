@@ -1,0 +1,161 @@
+"""The whole command line as its user sees it, each command in a fresh process or walked in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from cordon_client.errors import ClientError
+from cordon_client.lazy import LazyGroup, load
+from cordon_client.main import Commands, app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEAVY = ("numpy", "cv2", "onnxruntime", "cordon_server", "av", "grpc")
+
+
+def cordon(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    code = "from cordon_client.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "80", **environment},
+    )
+
+
+def loaded_by(*args: str) -> set[str]:
+    """The top-level modules that a command line loads."""
+    code = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print(json.dumps(sorted(m for m in sys.modules)),"
+        " file=sys.stderr))\n"
+        "from cordon_client.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60, check=True
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+
+
+def tree(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every command and group from here down, lazily loaded ones too."""
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        if isinstance(command, LazyGroup) and name in command.table:
+            try:
+                child = load(name, command.table[name])
+            except ClientError:
+                continue  # An extra that is not installed.
+        yield from tree(child, f"{path} {name}")
+
+
+TREE = dict(tree(typer.main.get_command(app), "cordon"))
+
+
+@pytest.mark.parametrize("path", TREE)
+def test_every_command_has_a_help_with_an_example(path: str) -> None:
+    help_text = TREE[path].help or ""
+
+    assert help_text.strip(), f"{path} has no help"
+    example = rf"Examples?:.*\n(?:.*\n)*?\s+{re.escape(path)}\b"
+    assert re.search(example, help_text), f"the help of `{path}` shows no example of it"
+
+
+@pytest.mark.parametrize("path", TREE)
+def test_every_option_has_a_help(path: str) -> None:
+    without = [p.name for p in TREE[path].params if not getattr(p, "help", None)]
+
+    assert without == [], f"{path}: {without}"
+
+
+def test_help_names_every_command_with_a_line() -> None:
+    done = cordon("--help")
+
+    assert done.returncode == 0
+    for name, row in Commands.table.items():
+        assert re.search(rf"^\s+{name}\s+{re.escape(row.help)}$", done.stdout, re.M)
+
+
+@pytest.mark.parametrize("args", [("--help",), ("admin", "--help")], ids=" ".join)
+def test_help_loads_nothing_heavy(args: tuple[str, ...]) -> None:
+    started = time.perf_counter()
+    cordon(*args)
+    print(f"cordon {' '.join(args)}: {time.perf_counter() - started:.3f} s")
+
+    assert loaded_by(*args).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "args", [("admin", "watchlist", "import", "--help"), ("watch", "--help")], ids=" ".join
+)
+def test_thin_clients_load_no_models(args: tuple[str, ...]) -> None:
+    assert loaded_by(*args).isdisjoint(set(HEAVY) - {"grpc"})
+
+
+def test_the_version_is_the_distributions() -> None:
+    done = cordon("--version")
+
+    assert re.fullmatch(r"cordon \d+\.\d+\.\d+\S*\n", done.stdout)
+
+
+def test_completion_offers_the_commands_without_loading_them() -> None:
+    words = {"_CORDON_COMPLETE": "complete_bash", "COMP_WORDS": "cordon ", "COMP_CWORD": "1"}
+
+    done = cordon(**words)
+
+    assert set(done.stdout.split()) == set(Commands.table)
+
+
+def test_completion_reaches_through_the_lazy_table() -> None:
+    words = {
+        "_CORDON_COMPLETE": "complete_bash",
+        "COMP_WORDS": "cordon admin camera ",
+        "COMP_CWORD": "3",
+    }
+
+    done = cordon(**words)
+
+    assert set(done.stdout.split()) == {"add", "list", "show", "revoke"}
+
+
+def test_the_completion_script_can_be_shown() -> None:
+    done = cordon("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+
+    assert "_CORDON_COMPLETE=complete_bash" in done.stdout
+
+
+def test_a_mistyped_command_is_a_usage_error_with_a_suggestion() -> None:
+    done = cordon("amdin")
+
+    assert done.returncode == 2
+    assert "Did you mean 'admin'" in done.stderr
+
+
+def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cordon_camera.cli", None)
+
+    with pytest.raises(ClientError) as missing:
+        load("camera", Commands.table["camera"])
+
+    assert missing.value.hint == "pip install 'cordon[camera]'"
+
+
+def test_without_an_identity_the_error_says_where_one_comes_from(tmp_path: Any) -> None:
+    done = cordon("admin", "camera", "list", XDG_CONFIG_HOME=str(tmp_path))
+
+    assert done.returncode == 4
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert "hint: cordon admin camera list --identity DIR" in done.stderr
