@@ -18,6 +18,9 @@ from cordon_server.domain import ModelRefused
 OPSET = 17
 IR_VERSION = 10
 
+# Dividing by less than this would cost precision.
+_FACTOR_MIN = 1e-2
+
 Constants = dict[str, NDArray[np.generic]]
 
 
@@ -49,24 +52,30 @@ def rewrite_prelu(model: onnx.ModelProto) -> None:
     """Writes PRelu(x) as a*x + (1-a)*Relu(x), which is exact.
 
     CPU kernels have no blocked-layout PRelu and convert the layout twice around each one; Mul, Add
-    and Relu stay in the blocked layout.
+    and Relu stay in the blocked layout. Where only a convolution takes the result, its weights take
+    the factor (1-a), and a/(1-a)*x + Relu(x) is left to compute.
     """
     constants = _constants(model.graph)
+    takers = _takers(model.graph)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        if node.op_type != "PRelu" or node.input[1] not in constants:
+        slope = constants.get(node.input[1]) if node.op_type == "PRelu" else None
+        if slope is None:
             nodes.append(node)
             continue
         x, y = node.input[0], node.output[0]
-        slope = constants[node.input[1]]
-        constants[f"{y}/slope"] = slope
-        constants[f"{y}/rest"] = (1.0 - slope.astype(np.float64)).astype(slope.dtype)
-        nodes += [
-            helper.make_node("Relu", [x], [f"{y}/positive"]),
-            helper.make_node("Mul", [x, f"{y}/slope"], [f"{y}/linear"]),
-            helper.make_node("Mul", [f"{y}/positive", f"{y}/rest"], [f"{y}/bent"]),
-            helper.make_node("Add", [f"{y}/linear", f"{y}/bent"], [y]),
-        ]
+        rest = 1.0 - slope.astype(np.float64)
+        linear, bent = slope.astype(np.float64), f"{y}/positive"
+        nodes.append(helper.make_node("Relu", [x], [bent]))
+        if _scale_into_convolution(takers[y], rest, constants):
+            linear = linear / rest
+        else:
+            constants[f"{y}/rest"] = rest.astype(np.float32)
+            nodes.append(helper.make_node("Mul", [bent, f"{y}/rest"], [f"{y}/bent"]))
+            bent = f"{y}/bent"
+        constants[f"{y}/slope"] = linear.astype(np.float32)
+        nodes.append(helper.make_node("Mul", [x, f"{y}/slope"], [f"{y}/linear"]))
+        nodes.append(helper.make_node("Add", [f"{y}/linear", bent], [y]))
     _replace_nodes(model.graph, nodes)
     _replace_initialisers(model.graph, constants)
 
@@ -191,6 +200,39 @@ def _spread(
 def _reshaped(value: NDArray[np.generic], shape: NDArray[np.generic]) -> NDArray[np.generic]:
     wanted = [int(n) for n in shape]
     return value.reshape([value.shape[i] if n == 0 else n for i, n in enumerate(wanted)])
+
+
+def _takers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto | None]]:
+    """Value -> the nodes that take it; None stands for the graph's own outputs."""
+    takers: dict[str, list[onnx.NodeProto | None]] = {value.name: [None] for value in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            takers.setdefault(name, []).append(node)
+    return takers
+
+
+def _scale_into_convolution(
+    takers: list[onnx.NodeProto | None], factor: NDArray[np.float64], constants: Constants
+) -> bool:
+    """Multiplies a sole convolution's weights by a factor of each input channel, if that is exact."""
+    node = takers[0]
+    if len(takers) != 1 or node is None or node.op_type != "Conv" or node.input[1] not in constants:
+        return False
+    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+    weights = constants[node.input[1]].astype(np.float64)
+    channels = weights.shape[1] * groups
+    if factor.size != channels or float(np.abs(factor).min()) < _FACTOR_MIN:
+        return False
+    if groups == 1:
+        scaled = weights * factor.reshape(1, channels, 1, 1)
+    elif weights.shape[:2] == (channels, 1):  # Depthwise: one filter an input channel.
+        scaled = weights * factor.reshape(channels, 1, 1, 1)
+    else:
+        return False
+    name = f"{node.output[0]}/scaled"
+    constants[name] = scaled.astype(np.float32)
+    node.input[1] = name
+    return True
 
 
 def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:

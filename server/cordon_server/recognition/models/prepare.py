@@ -23,7 +23,7 @@ from cordon_server.recognition.models import graph
 from cordon_server.recognition.models.pack import ModelFile, ModelPack
 
 # Raise it with every change of what preparation makes.
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 
 STRIDES = (8, 16, 32)
 DETECTOR_OUTPUTS = {

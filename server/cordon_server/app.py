@@ -1,0 +1,191 @@
+"""The composition root: reading it top to bottom is reading the server. Nothing else constructs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from grpc_health.v1 import health_pb2
+
+from cordon_server.api.cameras import CameraServicer
+from cordon_server.api.deployments import DeploymentServicer
+from cordon_server.api.identity import IdentityServicer
+from cordon_server.api.matches import MatchServicer
+from cordon_server.api.recognition import RecognitionServicer
+from cordon_server.api.server import SERVICES, add_services, make_server
+from cordon_server.api.watchlist import WatchlistServicer
+from cordon_server.authority.cameras import Cameras
+from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
+from cordon_server.config import Settings, worker_count
+from cordon_server.identity.certificates import load_authority
+from cordon_server.recognition.analyse import Analyser, AnalyserSettings
+from cordon_server.recognition.enrol import Enroller
+from cordon_server.recognition.limits import FrameLimits
+from cordon_server.recognition.models.pack import load_pack
+from cordon_server.recognition.models.prepare import prepare
+from cordon_server.recognition.models.sessions import Models, open_models
+from cordon_server.recognition.scheduler import Scheduler
+from cordon_server.sessions.deployment import DeploymentOpener
+from cordon_server.sessions.live import Live, StreamLimits
+from cordon_server.store.environment import Environment
+from cordon_server.store.lock import locked
+from cordon_server.store.requests import REQUESTS, RequestLedger
+from cordon_server.store.sealing import PlainSealer
+
+log = structlog.get_logger()
+
+REGISTRY_TABLES = (CAMERAS, DEPLOYMENTS, REQUESTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers."""
+
+    port: int
+    provider: str
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Running]:
+    """A running server; leaving drains it.
+
+    Health says NOT_SERVING from the first moment the port answers until models are warm and the
+    galleries of armed deployments are loaded. Raises the `OurFault`s of a server that cannot start.
+    """
+    async with AsyncExitStack() as stack:
+        # First what only one server may have: the data directory and the port.
+        stack.enter_context(locked(settings.storage.data))
+        server, port = make_server(
+            settings.listen, settings.site, settings.storage.certificates, clock=clock
+        )
+        authority = load_authority(settings.storage.certificates)
+
+        writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="writer"))
+        registry = Environment(
+            settings.registry_folder,
+            REGISTRY_TABLES,
+            size_bytes_max=settings.storage.size_bytes_max,
+            sealer=PlainSealer(),
+            writer=writer,
+        )
+        stack.push_async_callback(registry.close)
+        cameras = Cameras(registry, count_max=settings.limits.cameras_max, clock=clock)
+        deployments = Deployments(
+            registry,
+            open_max=settings.limits.deployments_open_max,
+            window_max=timedelta(hours=settings.limits.window_hours_max),
+            clock=clock,
+        )
+        ledger = RequestLedger(registry, clock=clock)
+
+        models = await asyncio.to_thread(open_pack, settings)
+        count = worker_count(settings)
+        analysers = [Analyser(models, analyser_settings(settings)) for _ in range(count)]
+        examining = stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix="examining"))
+        opener = DeploymentOpener(
+            folder=settings.deployments_folder,
+            model_id=models.pack.model_id,
+            dimension=models.pack.dimension,
+            size_bytes_max=settings.storage.size_bytes_max,
+            duplicate_score=settings.watchlist.duplicate_score,
+            entries_max=settings.limits.entries_max,
+            references_per_entry_max=settings.limits.references_per_entry_max,
+            examiner=Enroller(models),
+            examining=examining,
+            writer=writer,
+            clock=clock,
+        )
+
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        scheduler = Scheduler(analysers, age_s_max=settings.recognition.frame_age_s_max)
+        live = Live(
+            deployments,
+            cameras,
+            opener,
+            scheduler,
+            _stream_limits(settings),
+            tasks=tasks,
+            clock=clock,
+        )
+        health = add_services(
+            server,
+            recognition=RecognitionServicer(live, settings.limits, settings.advice, clock),
+            matches=MatchServicer(live, subscribers_max=settings.limits.subscribers_max),
+            watchlist=WatchlistServicer(live, settings.watchlist.categories, settings.limits),
+            deployments=DeploymentServicer(
+                deployments, live, ledger, threshold_default=models.pack.score_threshold
+            ),
+            cameras=CameraServicer(cameras, live, ledger),
+            identity=IdentityServicer(authority, settings.site, cameras, ledger),
+        )
+        for service in ("", *SERVICES):
+            await health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await server.start()
+        log.info("server.listening", host=settings.listen.host, port=port)
+
+        await asyncio.to_thread(_warm_up, models, settings)
+        await live.start()
+        for service in ("", *SERVICES):
+            await health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        log.info("server.serving", port=port, provider=models.provider, workers=count)
+        try:
+            yield Running(port, models.provider)
+        finally:
+            # Say so, send the cameras away, let calls finish, then stop what they used.
+            await health.enter_graceful_shutdown()
+            log.info("server.draining")
+            await live.stop()
+            await server.stop(settings.listen.grace_s)
+            await asyncio.to_thread(scheduler.stop, settings.listen.grace_s)
+            await live.close()
+            log.info("server.stopped")
+
+
+def open_pack(settings: Settings) -> Models:
+    """The model pack, verified, prepared and loaded; raises `ModelRefused`,
+    `ProviderUnavailable`."""
+    settings.models_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepared = prepare(load_pack(settings.recognition.model_pack), settings.models_folder)
+    return open_models(prepared, settings.recognition.provider)
+
+
+def analyser_settings(settings: Settings) -> AnalyserSettings:
+    """How frames are analysed, by the server's settings."""
+    limits, recognition = settings.limits, settings.recognition
+    return AnalyserSettings(
+        limits=FrameLimits(
+            jpeg_bytes_max=limits.jpeg_bytes_max,
+            width_max=limits.frame_width_max,
+            height_max=limits.frame_height_max,
+        ),
+        detect_width=recognition.detector_width,
+        detect_height=recognition.detector_height,
+        faces_per_frame_max=recognition.faces_per_frame_max,
+    )
+
+
+def _warm_up(models: Models, settings: Settings) -> None:
+    models.warm_up(settings.recognition.detector_width, settings.recognition.detector_height)
+
+
+def _stream_limits(settings: Settings) -> StreamLimits:
+    limits = settings.limits
+    return StreamLimits(
+        video_credit=limits.video_credit,
+        stills_credit=limits.stills_credit,
+        clock_skew_max=timedelta(seconds=limits.clock_skew_s_max),
+        cameras_connected_max=limits.cameras_connected_max,
+    )

@@ -1,0 +1,185 @@
+"""The command line of the server: `cordon server init|run|check`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cordon_server.domain import CallerFault, ConfigInvalid, CordonError
+
+app = typer.Typer(
+    name="server",
+    help="Run the recognition server.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+EXIT_FAILED = 1
+EXIT_CONFLICT = 7
+
+
+class Provider(StrEnum):
+    """Where models run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Level(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="The settings file.", envvar="CORDON_CONFIG")
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option(help="Port instead of the settings'; 0 takes a free one.", min=0, max=65535),
+]
+HostOption = Annotated[str | None, typer.Option(help="Address to bind instead of the settings'.")]
+ProviderOption = Annotated[
+    Provider | None,
+    typer.Option(help="Where models run instead of the settings'. What is not there is an error."),
+]
+
+
+@app.command(
+    epilog="Example: cordon server init ./site --site north.example --host lfr.north.example"
+)
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the site.")],
+    site: Annotated[
+        str, typer.Option(help="The site's name: the trust domain of every identity.")
+    ] = "site.local",
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or address that clients reach the server by. Repeatable."),
+    ] = None,
+    bind: Annotated[str, typer.Option(help="Address to bind.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 7443,
+    admin: Annotated[str, typer.Option(help="The first administrator's name.")] = "first",
+) -> None:
+    """Make a new site: certificate authority, server certificate, first administrator, settings."""
+    from cordon_server.identity.names import NAME_PATTERN
+    from cordon_server.site import make_site
+
+    with _errors():
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", site):
+            raise ConfigInvalid("--site must be lower-case letters, digits, dots and hyphens")
+        if not re.fullmatch(NAME_PATTERN, admin):
+            raise ConfigInvalid("--admin must be lower-case letters, digits and hyphens")
+        hosts = tuple(host or ("localhost", "127.0.0.1"))
+        settings = make_site(folder, site=site, hosts=hosts, bind=bind, port=port, admin=admin)
+    print(f"site {site} is made in {folder}")
+    print(f"  settings        {settings}")
+    print(f"  certificates    {folder / 'certs'} (keep ca-key.pem safe: whoever has it is anyone)")
+    print(f"  administrator   {folder / 'admin'}")
+    print("next:")
+    print(f"  cordon server run --config {settings}")
+    print(f"  cordon status --identity {folder / 'admin'}")
+
+
+@app.command(epilog="Example: cordon server run --config ./site/cordon.toml")
+def run(
+    config: ConfigOption = Path("cordon.toml"),
+    host: HostOption = None,
+    port: PortOption = None,
+    provider: ProviderOption = None,
+    log_level: Annotated[Level, typer.Option(help="How much is logged.")] = Level.INFO,
+) -> None:
+    """Run the server until SIGTERM or Ctrl-C, then drain it. Logs are JSON lines on stderr."""
+    from cordon_server.config import load_settings
+    from cordon_server.operations.logs import configure_logs
+
+    with _errors():
+        settings = load_settings(config, _overrides(host, port, provider))
+        configure_logs(log_level.value)
+        asyncio.run(_serve(settings))
+
+
+@app.command(epilog="Example: cordon server check --config ./site/cordon.toml")
+def check(
+    config: ConfigOption = Path("cordon.toml"),
+    provider: ProviderOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Check settings, certificates, models and provider without opening a port."""
+    from cordon_server.app import open_pack
+    from cordon_server.config import load_settings, worker_count
+    from cordon_server.identity.certificates import load_authority
+
+    with _errors():
+        settings = load_settings(config, _overrides(None, None, provider))
+        authority = load_authority(settings.storage.certificates)
+        models = open_pack(settings)
+        facts: dict[str, object] = {
+            "site": settings.site,
+            "listen": f"{settings.listen.host}:{settings.listen.port}",
+            "authority_not_after": authority.certificate.not_valid_after_utc.isoformat(),
+            "model": models.pack.model_id,
+            "threshold": models.pack.score_threshold,
+            "provider": models.provider,
+            "workers": worker_count(settings),
+        }
+    sections = settings.model_dump(mode="json", exclude={"site"})
+    if as_json:
+        print(json.dumps(facts | {"settings": sections}))
+        return
+    for name, value in facts.items():
+        print(f"{name:<20} {value}")
+    for section, values in sections.items():
+        for name, value in values.items():
+            print(f"{section + '.' + name:<40} {value}")
+    print("ok")
+
+
+async def _serve(settings: object) -> None:
+    from cordon_server.app import running
+    from cordon_server.config import Settings
+
+    assert isinstance(settings, Settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    async with running(settings):
+        await stop.wait()
+
+
+def _overrides(
+    host: str | None, port: int | None, provider: Provider | None
+) -> dict[str, dict[str, object]]:
+    listen = {"host": host, "port": port}
+    recognition = {"provider": provider.value if provider else None}
+    sections = {"listen": listen, "recognition": recognition}
+    return {
+        name: {field: value for field, value in fields.items() if value is not None}
+        for name, fields in sections.items()
+    }
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Prints what went wrong in words and exits; a traceback is for what nobody foresaw."""
+    try:
+        yield
+    except CordonError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        raise typer.Exit(EXIT_CONFLICT if isinstance(error, CallerFault) else EXIT_FAILED) from None
