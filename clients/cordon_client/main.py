@@ -82,3 +82,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the top: the person hears of it, with --debug in full
         print_error(error, debug=debug)
         sys.exit(ExitCode.FAILED)
+
+
+if __name__ == "__main__":
+    main()
