@@ -138,15 +138,15 @@ def check(
             "provider": models.provider,
             "workers": worker_count(settings),
         }
-    sections = settings.model_dump(mode="json", exclude={"site"})
+    sections: dict[str, dict[str, object]] = settings.model_dump(mode="json", exclude={"site"})
     if as_json:
         print(json.dumps(facts | {"settings": sections}))
         return
     for name, value in facts.items():
         print(f"{name:<20} {value}")
     for section, values in sections.items():
-        for name, value in values.items():
-            print(f"{section + '.' + name:<40} {value}")
+        for field, value in values.items():
+            print(f"{section + '.' + field:<40} {value}")
     print("ok")
 
 
@@ -166,12 +166,13 @@ async def _serve(settings: object) -> None:
 def _overrides(
     host: str | None, port: int | None, provider: Provider | None
 ) -> dict[str, dict[str, object]]:
-    listen = {"host": host, "port": port}
-    recognition = {"provider": provider.value if provider else None}
-    sections = {"listen": listen, "recognition": recognition}
+    sections: dict[str, dict[str, object]] = {
+        "listen": {"host": host, "port": port},
+        "recognition": {"provider": provider.value if provider else None},
+    }
     return {
-        name: {field: value for field, value in fields.items() if value is not None}
-        for name, fields in sections.items()
+        name: {field: value for field, value in values.items() if value is not None}
+        for name, values in sections.items()
     }
 
 
@@ -180,6 +181,15 @@ def _errors() -> Iterator[None]:
     """Prints what went wrong in words and exits; a traceback is for what nobody foresaw."""
     try:
         yield
-    except CordonError as error:
+    except (CordonError, ExceptionGroup) as raised:
+        error = _innermost(raised)
+        if not isinstance(error, CordonError):
+            raise
         print(f"error: {error.message}", file=sys.stderr)
         raise typer.Exit(EXIT_CONFLICT if isinstance(error, CallerFault) else EXIT_FAILED) from None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

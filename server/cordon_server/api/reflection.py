@@ -51,7 +51,8 @@ def _describe_v1() -> None:
 def _rename_types(file: descriptor_pb2.FileDescriptorProto) -> None:
     for message in file.message_type:
         for field in message.field:
-            field.type_name = field.type_name.replace(".v1alpha.", ".v1.")
+            if field.type_name:
+                field.type_name = field.type_name.replace(".v1alpha.", ".v1.")
     for service in file.service:
         for method in service.method:
             method.input_type = method.input_type.replace(".v1alpha.", ".v1.")
