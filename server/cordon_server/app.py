@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -140,7 +141,9 @@ async def running(
         await live.start()
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        log.info("server.serving", port=port, provider=models.provider, workers=count)
+        log.info(
+            "server.serving", pid=os.getpid(), port=port, provider=models.provider, workers=count
+        )
         try:
             yield Running(port, models.provider)
         finally:

@@ -1,0 +1,174 @@
+"""A Cordon site in a folder, run and driven as its users would: by the `cordon` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CORDON = (sys.executable, "-m", "cordon_client.main")
+START_S_MAX = 60.0
+
+
+@dataclass
+class Site:
+    """A site's folder and its server process."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    _names: int = 0
+
+    @property
+    def address(self) -> str:
+        return f"localhost:{self.port}"
+
+    @property
+    def admin(self) -> Path:
+        """The first administrator's identity folder."""
+        return self.folder / "admin"
+
+    @property
+    def log(self) -> str:
+        """What the server has logged so far."""
+        return (self.folder / "server.log").read_text()
+
+    def identity(self, role: str, name: str) -> Path:
+        """A client's identity folder, issued by the running server when it is new."""
+        folder = self.folder / "identities" / f"{role}-{name}"
+        if not folder.exists():
+            self.cordon("admin", "cert", "issue", role, name, "--out", str(folder))
+        return folder
+
+    def cordon(
+        self, *arguments: str, identity: Path | None = None, code: int = 0, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command as an identity (the administrator by default) and expects an exit code."""
+        done = subprocess.run(
+            [*CORDON, *arguments],
+            capture_output=True,
+            text=True,
+            input=stdin,
+            timeout=300,
+            env=self._env(identity or self.admin),
+            cwd=self.folder,
+            check=False,
+        )
+        assert done.returncode == code, (
+            f"{arguments} exited {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+        )
+        return done
+
+    def cordon_json(self, *arguments: str, identity: Path | None = None) -> Any:
+        """The same with `-o json`, parsed."""
+        return json.loads(self.cordon(*arguments, "-o", "json", identity=identity).stdout)
+
+    def spawn(self, *arguments: str, identity: Path) -> subprocess.Popen[str]:
+        """Starts a command that goes on; the caller ends it."""
+        return subprocess.Popen(
+            [*CORDON, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._env(identity),
+            cwd=self.folder,
+        )
+
+    def new_name(self, prefix: str) -> str:
+        """A name that no other test uses."""
+        self._names += 1
+        return f"{prefix}-{os.getpid()}-{self._names}"
+
+    def add_camera(self, prefix: str = "camera") -> tuple[str, Path]:
+        """A registered camera with a certificate: its name and identity folder."""
+        name = self.new_name(prefix)
+        self.cordon("admin", "camera", "add", name)
+        return name, self.identity("camera", name)
+
+    def add_deployment(self, *cameras: str, options: tuple[str, ...] = ()) -> str:
+        """A deployment in DRAFT that names the cameras."""
+        name = self.new_name("deployment")
+        named = [part for camera in cameras for part in ("--camera", camera)]
+        create = ("admin", "deployment", "create", name, "--location", "a test bench")
+        self.cordon(*create, *named, *options)
+        return name
+
+    def start(self, *options: str) -> None:
+        """Starts the server and waits until it serves."""
+        log = (self.folder / "server.log").open("ab")
+        config = str(self.folder / "cordon.toml")
+        with log:
+            self.process = subprocess.Popen(
+                [*CORDON, "server", "run", "--config", config, *options],
+                stdout=log,
+                stderr=log,
+                env=self._env(self.admin),
+            )
+        self._wait_until_serving()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ends the server; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        code = self.process.wait(timeout=30)
+        self.process = None
+        return code
+
+    def _wait_until_serving(self) -> None:
+        assert self.process is not None
+        started = time.monotonic()
+        while time.monotonic() - started < START_S_MAX:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server did not start:\n{self.log}")
+            if self._serves(self.process.pid):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"the server does not serve:\n{self.log}")
+
+    def _serves(self, pid: int) -> bool:
+        return any(
+            '"server.serving"' in line and f'"pid": {pid},' in line
+            for line in self.log.splitlines()
+        )
+
+    def _env(self, identity: Path) -> dict[str, str]:
+        return os.environ | {"CORDON_IDENTITY": str(identity)} | self.environment
+
+
+@contextmanager
+def make_site(folder: Path, *options: str) -> Iterator[Site]:
+    """A new site with a running server; `options` go to `cordon server run`."""
+    port = free_port()
+    subprocess.run(
+        [*CORDON, "server", "init", str(folder), "--site", "test.example"]
+        + ["--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1"]
+        + ["--port", str(port)],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    site = Site(folder, port)
+    (folder / "server.log").touch()
+    site.start(*options)
+    try:
+        yield site
+    finally:
+        if site.process is not None:
+            site.stop(signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
