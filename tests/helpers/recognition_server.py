@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+
 from cordon.v1 import recognition_pb2 as pb
 from cordon.v1 import recognition_pb2_grpc
 from cordon_client.identity import ClientIdentity
-
 from tests.helpers.site_identity import SiteAuthority
 
 Outcome = Callable[[pb.Frame], int]

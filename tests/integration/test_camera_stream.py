@@ -1,0 +1,366 @@
+"""The camera's stream against a real mutual-TLS server: credit, resume, halts, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+
+import grpc
+import pytest
+import simplejpeg
+
+from cordon.v1 import recognition_pb2 as pb
+from cordon_camera.faults import Fault, SourceError
+from cordon_camera.report import JsonReport
+from cordon_camera.settings import SourceKind, SourceSettings, StreamSettings
+from cordon_camera.sources.picture import Picture, jpeg_picture
+from cordon_camera.stream import CameraStream
+from cordon_client.errors import ClientError, ExitCode
+from cordon_client.identity import ClientIdentity
+from tests.helpers import pictures
+from tests.helpers.recognition_server import Script, running_server
+
+pytestmark = pytest.mark.slow
+
+
+def folder_of(path: Path) -> SourceSettings:
+    return SourceSettings(SourceKind.FOLDER, path=path)
+
+
+def file_of(path: Path) -> SourceSettings:
+    return SourceSettings(SourceKind.FILE, path=path)
+
+
+class Endless:
+    """A live source: small JPEGs, a few milliseconds apart, until it is closed."""
+
+    def __init__(self, frames: int | None = None) -> None:
+        self._stop = Event()
+        self._frames = frames
+
+    def frames(self) -> Iterator[Picture]:
+        count = 0
+        while not self._stop.wait(0.003):
+            if count == self._frames:
+                raise SourceError(Fault.CONNECTION_LOST, "test")
+            yield jpeg_picture(pictures.jpeg(pictures.flat(count % 256)))
+            count += 1
+
+    def close(self) -> None:
+        self._stop.set()
+
+
+LIVE = SourceSettings(SourceKind.RTSP, host="camera.test")
+
+
+class Camera:
+    """A stream with its report's lines."""
+
+    def __init__(
+        self,
+        identity: ClientIdentity,
+        source: SourceSettings,
+        stream: StreamSettings | None = None,
+        **options: object,
+    ) -> None:
+        self.out = io.StringIO()
+        self.stream = CameraStream(
+            identity,
+            source,
+            stream or StreamSettings(),
+            JsonReport(self.out),
+            **options,  # type: ignore[arg-type]  # passed on as they are
+        )
+
+    async def run(self) -> ExitCode:
+        return await asyncio.wait_for(self.stream.run(), 20)
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in self.out.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == name]
+
+    @property
+    def summary(self) -> dict[str, object]:
+        (found,) = self.events("summary")
+        return found
+
+
+async def until(condition: object, timeout_s: float = 10.0) -> None:
+    """Waits until the condition holds."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # type: ignore[operator]  # a callable
+            await asyncio.sleep(0.01)
+
+
+async def test_every_picture_of_a_folder_arrives_untouched_and_in_order(tmp_path: Path) -> None:
+    sent = pictures.jpeg_folder(tmp_path / "faces", 25)
+    async with running_server(tmp_path) as server:
+        camera = Camera(server.identity, folder_of(tmp_path / "faces"))
+
+        code = await camera.run()
+
+        assert code is ExitCode.OK
+        assert [frame.jpeg for frame in server.servicer.frames] == sent
+        assert server.servicer.hellos[0].source_kind == pb.SOURCE_KIND_STILLS
+        assert server.servicer.overdrawn == 0
+        assert camera.summary["frames_sent"] == camera.summary["processed"] == 25
+        assert camera.summary["faces"] == 50
+        assert camera.summary["round_trip_ms_p50"] is not None
+
+
+async def test_stills_that_a_broken_stream_left_unanswered_are_sent_again(tmp_path: Path) -> None:
+    sent = pictures.jpeg_folder(tmp_path / "faces", 12)
+    async with running_server(tmp_path, Script(credit=3, break_after=3)) as server:
+        camera = Camera(server.identity, folder_of(tmp_path / "faces"))
+
+        code = await camera.run()
+
+        assert code is ExitCode.OK
+        assert [frame.jpeg for frame in server.servicer.frames] == sent
+        assert [s[0] for s in server.servicer.sequences] == [1, 1]
+        assert "restarting" in str(camera.events("waiting")[0]["message"])
+
+
+async def test_a_folder_with_a_rejected_picture_ends_partly_and_names_it(tmp_path: Path) -> None:
+    pictures.jpeg_folder(tmp_path / "faces", 3)
+    bad = b"not a picture at all"
+    (tmp_path / "faces" / "0001.jpg").write_bytes(bad)
+
+    def outcome(frame: pb.Frame) -> int:
+        is_bad = frame.jpeg == bad
+        return pb.FRAME_OUTCOME_REJECTED if is_bad else pb.FRAME_OUTCOME_PROCESSED
+
+    async with running_server(tmp_path, Script(outcome=outcome)) as server:
+        camera = Camera(server.identity, folder_of(tmp_path / "faces"))
+
+        code = await camera.run()
+
+        assert code is ExitCode.PARTLY
+        (rejection,) = camera.summary["rejections"]  # type: ignore[misc]  # a list, by the JSON
+        assert rejection["name"] == "0001.jpg"
+        assert camera.summary["processed"] == 2
+
+
+async def test_a_picture_over_the_servers_limit_is_counted_and_spares_the_line(
+    tmp_path: Path,
+) -> None:
+    pictures.jpeg_folder(tmp_path / "faces", 2)
+    (tmp_path / "faces" / "big.jpg").write_bytes(pictures.jpeg(pictures.noise(0, 800, 600)))
+    async with running_server(tmp_path, Script(jpeg_bytes_max=100_000)) as server:
+        camera = Camera(server.identity, folder_of(tmp_path / "faces"))
+
+        code = await camera.run()
+
+        assert code is ExitCode.PARTLY
+        assert len(server.servicer.frames) == 2
+        assert camera.summary["rejected"] == 1
+
+
+async def test_a_live_source_sends_its_newest_picture_when_credit_comes(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with running_server(tmp_path, Script(credit=1, answer_gate=gate)) as server:
+        source = Endless()
+        camera = Camera(server.identity, LIVE, opener=lambda *_: source)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(camera.run())
+            await until(lambda: server.servicer.frames)
+            slot = camera.stream._slot
+            await until(lambda: slot.replaced > 20)
+            gate.set()
+            await until(lambda: len(server.servicer.frames) >= 2)
+            first, second = server.servicer.frames[:2]
+            age = second.captured_at.ToNanoseconds() - first.captured_at.ToNanoseconds()
+            running.cancel()
+
+        assert age > 60e6, "the second frame is not the one that waited longest, but the newest"
+        assert server.servicer.overdrawn == 0
+
+
+async def test_advice_thins_out_a_live_source(tmp_path: Path) -> None:
+    async with running_server(tmp_path, Script(advice=pb.Advice(fps_max=10))) as server:
+        camera = Camera(server.identity, LIVE, opener=lambda *_: Endless())
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(camera.run())
+            await until(lambda: len(server.servicer.frames) >= 8)
+            running.cancel()
+
+        times = [frame.captured_at.ToNanoseconds() / 1e9 for frame in server.servicer.frames]
+        assert times[7] - times[0] >= 0.6
+
+
+async def test_advised_size_is_kept_to_where_the_client_encodes(tmp_path: Path) -> None:
+    film = pictures.video(tmp_path / "v.mp4", (pictures.noise(i, 640, 360) for i in range(5)))
+    async with running_server(tmp_path, Script(advice=pb.Advice(side_px_max=320))) as server:
+        camera = Camera(server.identity, file_of(film), StreamSettings(realtime=False))
+
+        code = await camera.run()
+
+        assert code is ExitCode.OK
+        sizes = {simplejpeg.decode_jpeg_header(f.jpeg)[:2] for f in server.servicer.frames}
+        assert sizes == {(180, 320)}
+
+
+async def test_a_file_plays_in_its_own_time_and_ends_well(tmp_path: Path) -> None:
+    film = pictures.video(tmp_path / "v.mp4", (pictures.noise(i, 64, 64) for i in range(15)))
+    async with running_server(tmp_path) as server:
+        camera = Camera(server.identity, file_of(film))
+
+        code = await camera.run()
+
+        assert code is ExitCode.OK
+        times = [frame.captured_at.ToNanoseconds() / 1e9 for frame in server.servicer.frames]
+        assert 0.4 < times[-1] - times[0] < 1.5, "15 frames at 25 a second"
+        assert server.servicer.hellos[0].source_kind == pb.SOURCE_KIND_VIDEO
+
+
+async def test_without_realtime_every_frame_of_a_file_is_sent(tmp_path: Path) -> None:
+    film = pictures.video(tmp_path / "v.mp4", (pictures.noise(i, 64, 64) for i in range(50)))
+    async with running_server(tmp_path) as server:
+        camera = Camera(server.identity, file_of(film), StreamSettings(realtime=False))
+
+        await camera.run()
+
+        assert len(server.servicer.frames) == 50
+        assert camera.summary["skipped"] == 0
+
+
+async def test_a_source_that_breaks_off_is_opened_again(tmp_path: Path) -> None:
+    openings: list[Endless] = []
+
+    def opener(*_: object) -> Endless:
+        openings.append(Endless(frames=5))
+        return openings[-1]
+
+    async with running_server(tmp_path) as server:
+        camera = Camera(server.identity, LIVE, opener=opener)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(camera.run())
+            await until(lambda: len(openings) >= 3)
+            running.cancel()
+
+        assert "lost" not in {event["event"] for event in camera.events("waiting")}
+        assert camera.events("no picture")
+        assert len(server.servicer.sequences) == 1, "the stream to the server stays"
+
+
+REFUSALS = {
+    grpc.StatusCode.UNAUTHENTICATED: ExitCode.SIGN_IN,
+    grpc.StatusCode.PERMISSION_DENIED: ExitCode.NOT_PERMITTED,
+    grpc.StatusCode.ALREADY_EXISTS: ExitCode.CONFLICT,
+}
+
+
+@pytest.mark.parametrize("status", REFUSALS, ids=lambda status: status.name)
+async def test_a_final_refusal_ends_the_camera_with_its_exit_code(
+    tmp_path: Path, status: grpc.StatusCode
+) -> None:
+    pictures.jpeg_folder(tmp_path / "faces", 2)
+    async with running_server(tmp_path, Script(refuse=(status, "Not you."))) as server:
+        camera = Camera(server.identity, folder_of(tmp_path / "faces"))
+
+        with pytest.raises(ClientError) as raised:
+            await camera.run()
+
+        assert raised.value.exit_code is REFUSALS[status]
+        assert "Not you." in raised.value.what
+        assert camera.summary["frames_sent"] == 0
+
+
+async def test_a_camera_without_an_armed_deployment_waits_and_says_so(tmp_path: Path) -> None:
+    sent = pictures.jpeg_folder(tmp_path / "faces", 3)
+    message = "No armed deployment uses this camera; arm one."
+    script = Script(refuse=(grpc.StatusCode.FAILED_PRECONDITION, message))
+    async with running_server(tmp_path, script) as server:
+        camera = Camera(server.identity, folder_of(tmp_path / "faces"))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(camera.run())
+            await until(lambda: camera.events("waiting"))
+            script.refuse = None
+
+        assert running.result() is ExitCode.OK
+        assert message in str(camera.events("waiting")[0]["message"])
+        assert [frame.jpeg for frame in server.servicer.frames] == sent
+
+
+async def test_a_revoked_camera_stops_for_good(tmp_path: Path) -> None:
+    halt = (pb.HALT_REASON_CAMERA_REVOKED, "Ask an administrator.")
+    async with running_server(tmp_path, Script(halt=halt)) as server:
+        camera = Camera(server.identity, LIVE, opener=lambda *_: Endless())
+
+        with pytest.raises(ClientError) as raised:
+            await camera.run()
+
+        assert raised.value.exit_code is ExitCode.NOT_PERMITTED
+        assert len(server.servicer.hellos) == 1
+
+
+async def test_a_stopping_server_is_waited_for(tmp_path: Path) -> None:
+    script = Script(halt=(pb.HALT_REASON_SERVER_STOPPING, "Back soon."))
+    async with running_server(tmp_path, script) as server:
+        camera = Camera(server.identity, LIVE, opener=lambda *_: Endless())
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(camera.run())
+            await until(lambda: camera.events("waiting"))
+            script.halt = None
+            await until(lambda: server.servicer.frames)
+            running.cancel()
+
+        assert len(server.servicer.hellos) >= 2
+
+
+async def test_a_server_that_is_gone_and_comes_back_gets_every_still(tmp_path: Path) -> None:
+    sent = pictures.jpeg_folder(tmp_path / "faces", 40)
+    script = Script(credit=1, answer_gate=asyncio.Event())
+    async with running_server(tmp_path, script) as first:
+        camera = Camera(first.identity, folder_of(tmp_path / "faces"))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(camera.run())
+            await until(lambda: first.servicer.frames)
+            await first.stop()
+            await until(lambda: camera.events("waiting"))
+            async with running_server(
+                tmp_path / "again", port=first.port, authority=first.authority
+            ) as second:
+                await until(running.done, 15)
+
+                assert running.result() is ExitCode.OK
+                assert [frame.jpeg for frame in second.servicer.frames] == sent
+
+
+async def test_a_file_whose_server_is_not_there_ends_as_unavailable(tmp_path: Path) -> None:
+    film = pictures.video(tmp_path / "v.mp4", (pictures.noise(i, 64, 64) for i in range(3)))
+    async with running_server(tmp_path) as server:
+        await server.stop()
+        camera = Camera(server.identity, file_of(film))
+
+        with pytest.raises(ClientError) as raised:
+            await camera.run()
+
+        assert raised.value.exit_code is ExitCode.UNAVAILABLE
+
+
+async def test_a_missing_file_is_said_at_once(tmp_path: Path) -> None:
+    async with running_server(tmp_path) as server:
+        camera = Camera(server.identity, file_of(tmp_path / "none.mp4"))
+
+        with pytest.raises(SourceError) as raised:
+            await camera.run()
+
+        assert raised.value.fault is Fault.MISSING
+        assert raised.value.exit_code is ExitCode.NOT_FOUND
+
+
+async def test_the_clock_of_a_still_is_that_of_its_sending(tmp_path: Path) -> None:
+    pictures.jpeg_folder(tmp_path / "faces", 4)
+    async with running_server(tmp_path, Script(credit=1)) as server:
+        await Camera(server.identity, folder_of(tmp_path / "faces")).run()
+
+        times = [frame.captured_at.ToNanoseconds() for frame in server.servicer.frames]
+        assert times == sorted(times)
+        assert len(set(times)) == 4
+        assert timedelta(seconds=times[-1] / 1e9 - times[0] / 1e9) < timedelta(seconds=5)
