@@ -1,7 +1,7 @@
 """Renders one camera's street as an MJPEG video file that repeats without a seam.
 
 Run as a program of its own, one per camera, so that cameras are rendered side by side:
-`python -m cordon_demo.footage OUT CAMERA SEED WANTED...`.
+`python -m cordon_demo.footage OUT CAMERA WANTED...`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from cordon_demo.drawn import (
     draw_head,
 )
 from cordon_demo.heads import FACE_AT, FACE_PX, head_from_photo, relight
-from cordon_demo.portraits import find_face, picture_path
+from cordon_demo.plan import STREETS, Street
+from cordon_demo.portraits import asset_path, find_face
 from cordon_demo.scene import (
     FACE_WIDTH_M,
     FPS,
@@ -58,17 +59,17 @@ _NECK_M = 0.03
 """By how much collars sit higher than drawn: photographed necks are short."""
 
 
-def scene_for(camera: str, seed: int, wanted: int) -> Scene:
+def scene_of(street: Street, wanted: int) -> Scene:
     """The scene that `render` shows: the wanted, one photographed stranger, the drawn ones."""
-    return make_scene(camera, seed, wanted, 1 + DRAWN_STRANGERS)
+    return make_scene(street.camera, street.seed, wanted, 1 + DRAWN_STRANGERS, street.first_s)
 
 
-def render(out: Path, camera: str, seed: int, wanted: Sequence[Path]) -> None:
+def render(out: Path, street: Street, wanted: Sequence[Path]) -> None:
     """Writes the whole repetition to a Matroska file of JPEG frames, 10 a second."""
     import av
     import simplejpeg
 
-    scene = scene_for(camera, seed, len(wanted))
+    scene = scene_of(street, len(wanted))
     with av.open(str(out), "w", format="matroska") as container:
         stream = container.add_stream("mjpeg", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuvj420p"
@@ -105,7 +106,7 @@ class _Person:
 
 
 def _cast(scene: Scene, wanted: Sequence[Path]) -> list[tuple[Walker, _Person]]:
-    photos = [*wanted, picture_path("admiral")]
+    photos = [*wanted, asset_path("admiral")]
     heads = [_worn(head_from_photo(find_face(path)), scene.seed + i)
              for i, path in enumerate(photos)]  # fmt: skip
     heads += [relight(draw_head(scene.seed + i), i) for i in range(DRAWN_STRANGERS)]
@@ -233,10 +234,11 @@ def _as_filmed(frame: Image, noise: Image, camera: str) -> Image:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """OUT CAMERA SEED WANTED..."""
+    """OUT CAMERA WANTED..."""
     cv2.setNumThreads(1)
-    out, camera, seed, *wanted = arguments
-    render(Path(out), camera, int(seed), [Path(photo) for photo in wanted])
+    out, camera, *wanted = arguments
+    street = next(street for street in STREETS if street.camera == camera)
+    render(Path(out), street, [Path(photo) for photo in wanted])
 
 
 if __name__ == "__main__":

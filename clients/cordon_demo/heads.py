@@ -53,7 +53,9 @@ def _cut_out(picture: Image, inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
     cv2.rectangle(guess, *neck, cv2.GC_PR_FGD, -1)
     guess[inside[::_STEP, ::_STEP] == 0] = cv2.GC_BGD
     cv2.setRNGSeed(1)
-    cv2.grabCut(small, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(
+        small, guess, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK
+    )
     found = np.where((guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD), 255, 0).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (23, 23))
     found = np.asarray(cv2.morphologyEx(found, cv2.MORPH_CLOSE, disc), np.uint8)

