@@ -18,7 +18,7 @@ from cordon_admin.report import RowReport
 from cordon_client.backoff import full_jitter
 from cordon_client.channel import MESSAGE_BYTES_MAX, explain, new_request_id, open_channel
 from cordon_client.cli import again
-from cordon_client.errors import ClientError, ExitCode
+from cordon_client.errors import ClientError, ExitCode, is_masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +36,9 @@ IN_FLIGHT_MAX = 8
 
 _SILENCE_S_MAX = 60.0
 """Without one answer for so long a connection counts as lost."""
+
+_CAREFUL_S = 0.3
+"""Time for a server to refuse an import's start before the first row goes out."""
 
 _PICTURE_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * 1024
 """What fits into a message beside a row's other fields."""
@@ -63,6 +66,8 @@ class Import:
     """Not sent yet."""
     _unanswered: dict[int, Row] = field(default_factory=dict)
     """Sent, by number, in order; never more than IN_FLIGHT_MAX."""
+    _is_careful: bool = False
+    """Rows go one at a time: a refusal that a failed write hid comes out."""
     _progress_s: float = 0.0
     """When something was last answered, monotonic."""
 
@@ -85,7 +90,7 @@ class Import:
 
     async def _attempt(self, stream: Stream) -> Lost:
         """One stream from its start to its end; what broke it, None where all is answered."""
-        slots = asyncio.Semaphore(IN_FLIGHT_MAX)
+        slots = asyncio.Semaphore(1 if self._is_careful else IN_FLIGHT_MAX)
         try:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(self._write(stream, slots))
@@ -104,6 +109,8 @@ class Import:
                 request_id=self._request_id,
             )
             await stream.write(watchlist_pb2.ImportReferencesRequest(start=start))
+            if self._is_careful:
+                await asyncio.sleep(_CAREFUL_S)
             for row in again_first:
                 await self._send(stream, slots, row)
             while self._waiting:
@@ -157,6 +164,7 @@ class Import:
 
     async def _weigh(self, lost: grpc.aio.AioRpcError | ClientError) -> None:
         """Returns to try again, raises to give up."""
+        self._is_careful = isinstance(lost, grpc.aio.AioRpcError) and is_masked(lost)
         reason = lost if isinstance(lost, ClientError) else await explain(lost, self.identity)
         if reason.exit_code is not ExitCode.UNAVAILABLE:
             raise reason

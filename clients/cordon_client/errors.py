@@ -79,7 +79,7 @@ def from_rpc(error: grpc.aio.AioRpcError, identity: ClientIdentity | None = None
     """
     status = error.code().name
     told = rich_status(error)
-    if told is None and status in _TRANSPORT:
+    if told is None and (status in _TRANSPORT or is_masked(error)):
         return _no_answer(error, identity)
     return ClientError(
         error.details() or f"The server answered {status} without a word.",
@@ -88,6 +88,15 @@ def from_rpc(error: grpc.aio.AioRpcError, identity: ClientIdentity | None = None
         exit_code=_EXIT_CODES.get(status, ExitCode.FAILED),
         reason=_reason(told),
     )
+
+
+def is_masked(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a failed write hides why the stream ended (grpc/grpc#36066).
+
+    It counts as a lost connection: the one on which the server has refused looks the same, but a
+    server that refused will say so again.
+    """
+    return error.code().name == "INTERNAL" and error.details() == "Internal error from Core"
 
 
 def rich_status(error: grpc.aio.AioRpcError) -> Status | None:

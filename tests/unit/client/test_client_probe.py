@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import grpc
@@ -46,10 +45,14 @@ async def serving(authority: Authority, leaf: Leaf | None = None) -> AsyncIterat
 
 async def failing(identity: ClientIdentity) -> ClientError:
     """What a plain call says when it cannot reach the server."""
-    with pytest.raises(ClientError) as failed:
+
+    async def ask() -> None:
         async with connected(identity) as channel:
             method = health_pb2_grpc.HealthStub(channel).Check
             await call(method, health_pb2.HealthCheckRequest(), timeout_s=5, attempts_max=1)
+
+    with pytest.raises(ClientError) as failed:
+        await ask()
     assert failed.value.hint
     return failed.value
 
@@ -196,7 +199,8 @@ async def test_a_server_that_speaks_only_older_tls_is_not_believed(
     async with await asyncio.start_server(ignore, "127.0.0.1", 0, ssl=context) as old:
         port = old.sockets[0].getsockname()[1]
         identity = authority.client(tmp_path / "id", f"127.0.0.1:{port}")
-        error = await asyncio.to_thread(diagnose, replace(identity))
+        error = await asyncio.to_thread(diagnose, identity)
 
     assert error is not None
-    assert "No secure connection" in error.what
+    # Whether its alert or its hanging up is seen first is a matter of timing.
+    assert "No secure connection" in error.what or "broke off the handshake" in error.what

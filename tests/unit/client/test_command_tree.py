@@ -1,4 +1,4 @@
-"""The whole command line as its user sees it, each command in a fresh process or walked in this one."""
+"""The whole command line as its user sees it: walked in this process, run in fresh ones."""
 
 from __future__ import annotations
 
