@@ -66,7 +66,7 @@ TREE = dict(tree(typer.main.get_command(app), "cordon"))
 
 @pytest.mark.parametrize("path", TREE)
 def test_every_command_has_a_help_with_an_example(path: str) -> None:
-    help_text = TREE[path].help or ""
+    help_text = f"{TREE[path].help or ''}\n{TREE[path].epilog or ''}"
 
     assert help_text.strip(), f"{path} has no help"
     example = rf"Examples?:.*\n(?:.*\n)*?\s+{re.escape(path)}\b"
