@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cordon_client.identity import ClientIdentity
 
 SERVER_TIME_KEY = "cordon-time"
-"""Of the initial metadata in which a server tells its clock, RFC 3339."""
+"""Of the trailing metadata in which a server tells its clock, RFC 3339."""
 
 _CLOCK_OFF_MAX = timedelta(seconds=5)
 """Of this computer's clock from the server's; the times of frames are compared."""
@@ -133,9 +133,9 @@ async def _clock(patient: Patient) -> str:
     async with connected(patient.identity) as channel:
         asked = datetime.now(UTC)
         check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-        metadata = dict(await check.initial_metadata() or ())
         await check
         answered = datetime.now(UTC)
+        metadata = dict(await check.trailing_metadata() or ())
     told = metadata.get(SERVER_TIME_KEY)
     if not isinstance(told, str):
         return "within the dates of both certificates; this server does not tell its time"

@@ -246,7 +246,8 @@ async def _show(identity: ClientIdentity, name: str, output: Format) -> None:
 async def _remove(identity: ClientIdentity, request: watchlist_pb2.RemoveEntryRequest) -> None:
     async with connected(identity) as channel:
         response = await call(WatchlistServiceStub(channel).RemoveEntry, request)
-    what = f"{short(request.name)} with {response.references_removed} pictures"
+    count = response.references_removed
+    what = f"{short(request.name)} with {count} picture{'s' * (count != 1)}"
     if request.validate_only:
         talk(f"{what} could be removed; nothing was changed.")
     else:

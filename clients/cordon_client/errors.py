@@ -177,7 +177,7 @@ def _violations(told: Status) -> list[str]:
             failure = PreconditionFailure()
             detail.Unpack(failure)
             lines += [f"{v.subject}: {v.description}" for v in failure.violations]
-    return [line for line in lines if not told.message or line.split(": ", 1)[1] != told.message]
+    return [line for line in lines if line.partition(": ")[2] not in told.message]
 
 
 def _reason(told: Status | None) -> str:

@@ -118,7 +118,8 @@ def _upright(record: Record, columns: Mapping[str, str]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for heading, key in columns.items():
-        table.add_row(heading, _literal(record.get(key)))
+        if record.get(key) is not None:
+            table.add_row(heading, _literal(record[key]))
     _print(table)
 
 

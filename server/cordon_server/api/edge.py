@@ -24,6 +24,9 @@ from cordon_server.identity.permissions import check_permitted
 
 log = structlog.get_logger()
 
+TIME_KEY = "cordon-time"
+"""Of the trailing metadata that tells a caller the server's clock; `cordon doctor` compares."""
+
 _PEER: ContextVar[Peer] = ContextVar("peer")
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -82,6 +85,7 @@ class Edge(grpc.aio.ServerInterceptor):
             peer = identify(context.auth_context(), self._site, self._clock())
             check_permitted(method, peer)
             _PEER.set(peer)
+            context.set_trailing_metadata(((TIME_KEY, self._clock().isoformat()),))
             yield
         except asyncio.CancelledError:
             outcome = "CANCELLED"

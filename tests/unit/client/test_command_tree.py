@@ -69,7 +69,7 @@ def test_every_command_has_a_help_with_an_example(path: str) -> None:
     help_text = f"{TREE[path].help or ''}\n{TREE[path].epilog or ''}"
 
     assert help_text.strip(), f"{path} has no help"
-    example = rf"Examples?:.*\n(?:.*\n)*?\s+{re.escape(path)}\b"
+    example = rf"Examples?:[\s\S]*\s{re.escape(path)}\b"
     assert re.search(example, help_text), f"the help of `{path}` shows no example of it"
 
 
