@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import skimage.data
@@ -29,6 +28,7 @@ from tests.foreign.clients import (
     Json,
     grpc_js,
 )
+from tests.helpers.site import Site
 
 CAMERAS = "cordon.v1.CameraService"
 DEPLOYMENTS = "cordon.v1.DeploymentService"
@@ -36,15 +36,6 @@ MATCHES = "cordon.v1.MatchService"
 RECOGNITION = "cordon.v1.RecognitionService"
 WATCHLISTS = "cordon.v1.WatchlistService"
 NPM_CI_TIMEOUT_S = 180
-
-
-class Site(Protocol):
-    """A running server."""
-
-    address: str
-    admin: Path
-
-    def identity(self, role: str, name: str) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +88,8 @@ def story(request: pytest.FixtureRequest, site: Site) -> Iterator[Story]:
     else:
         client = {"grpclib": GRPCLIB, "buf": BUF}[name]
     camera = f"foreign-{name}"
+    add = {"cameraId": camera, "camera": {"displayName": "Foreign"}}
+    asyncio.run(client.ask(site.address, site.admin, f"{CAMERAS}/CreateCamera", add))
     told = Story(
         client,
         site.address,
@@ -105,14 +98,12 @@ def story(request: pytest.FixtureRequest, site: Site) -> Iterator[Story]:
         site.identity("camera", camera),
         f"deployments/{camera}",
     )
-    asyncio.run(begin(told, camera))
+    asyncio.run(arm(told, camera))
     yield told
     asyncio.run(told.ask(f"{DEPLOYMENTS}/EndDeployment", {"name": told.deployment}))
 
 
-async def begin(story: Story, name: str) -> None:
-    request = {"cameraId": name, "camera": {"displayName": "Foreign"}}
-    await story.ask(f"{CAMERAS}/CreateCamera", request)
+async def arm(story: Story, name: str) -> None:
     deployment = {"location": "Test street", "cameras": [f"cameras/{name}"]}
     request = {"deploymentId": name, "deployment": deployment}
     await story.ask(f"{DEPLOYMENTS}/CreateDeployment", request)

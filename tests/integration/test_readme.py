@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.site import free_port
+
 README = Path(__file__).resolve().parents[2] / "README.md"
 WAIT_S_MAX = 60
-ENDLESS = ("cordon server run", "cordon watch")
-"""What a block ends with that goes on until Ctrl-C."""
 
 
 def quick_start() -> dict[str, str]:
@@ -77,13 +76,6 @@ def wait_for(sign: str, log: Path, shell: subprocess.Popen[bytes] | None = None)
         time.sleep(0.05)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.slow
 def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
     blocks = quick_start()
@@ -99,11 +91,3 @@ def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
         run(blocks["And then"], tmp_path, logs["And then"])
 
     assert list(tmp_path.glob("matches/*probe.jpg"))
-    assert [heading for heading, block in blocks.items() if ends_never(block)] == [
-        "Server",
-        "Control room",
-    ]
-
-
-def ends_never(block: str) -> bool:
-    return block.rstrip().splitlines()[-1].startswith(ENDLESS)
