@@ -10,8 +10,13 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from cordon_server.domain import ConfigInvalid
 
@@ -30,7 +35,7 @@ class Listen(_Section):
     port: int = Field(7443, ge=0, le=65535)
     """TCP port; 0 takes a free one and logs it."""
     message_bytes_max: int = Field(20 * 2**20, ge=2**20)
-    """Largest gRPC message; above the largest picture, so that a picture over its own limit is
+    """Largest gRPC message; above the largest picture and frame, so that one over its own limit is
     refused in words and not by a broken stream."""
     streams_per_connection_max: int = Field(100, ge=1)
     """HTTP/2 streams at once per connection."""
@@ -46,7 +51,7 @@ class Recognition(_Section):
     workers: int = Field(0, ge=0, le=64)
     """Frames worked on at once; 0 takes one per CPU core."""
     model_pack: Path | None = None
-    """TOML file of another model pack; absent for the built-in one."""
+    """TOML file of another model pack, relative to the settings file; absent for the built-in."""
     detector_width: int = Field(640, ge=64, le=4096, multiple_of=32)
     """Width in pixels that frames are letterboxed to for detection. Twice the width finds faces
     half the size at four times the cost."""
@@ -161,6 +166,16 @@ class Settings(BaseSettings):
         # Values of the file are given as arguments, so the environment has to come first.
         return env_settings, init_settings
 
+    @model_validator(mode="after")
+    def _fit(self) -> Settings:
+        largest = max(self.limits.image_bytes_max, self.limits.jpeg_bytes_max)
+        if self.listen.message_bytes_max <= largest:
+            raise ValueError(
+                f"listen.message_bytes_max must be above limits.image_bytes_max and "
+                f"limits.jpeg_bytes_max, so above {largest}"
+            )
+        return self
+
     @property
     def registry_folder(self) -> Path:
         return self.storage.data / "registry"
@@ -190,16 +205,16 @@ def load_settings(file: Path, overrides: dict[str, dict[str, object]] | None = N
         raise ConfigInvalid(f"{file} cannot be read as TOML: {error}") from error
     try:
         settings = Settings(**values)
-        changed = {name: dict(fields) for name, fields in (overrides or {}).items()}
-        changed.setdefault("storage", {}).update(_absolute(settings.storage, file.resolve().parent))
-        sections = {
-            name: type(section).model_validate({**section.model_dump(), **fields})
-            for name, fields in changed.items()
-            if (section := getattr(settings, name)) is not None
-        }
-        return settings.model_copy(update=sections)
     except ValidationError as error:
         raise ConfigInvalid(f"{file}: {_in_words(error)}") from error
+    except SettingsError as error:
+        raise ConfigInvalid(f"the environment: {error}; write its value as JSON") from error
+    settings = _absolute(settings, file.resolve().parent)
+    sections = {
+        name: _overridden(name, getattr(settings, name), fields)
+        for name, fields in (overrides or {}).items()
+    }
+    return settings.model_copy(update=sections)
 
 
 def worker_count(settings: Settings) -> int:
@@ -207,12 +222,32 @@ def worker_count(settings: Settings) -> int:
     return settings.recognition.workers or len(os.sched_getaffinity(0))
 
 
-def _absolute(storage: Storage, base: Path) -> dict[str, object]:
-    return {"data": base / storage.data, "certificates": base / storage.certificates}
+def _absolute(settings: Settings, base: Path) -> Settings:
+    storage, recognition = settings.storage, settings.recognition
+    places = {"data": base / storage.data, "certificates": base / storage.certificates}
+    pack = base / recognition.model_pack if recognition.model_pack else None
+    return settings.model_copy(
+        update={
+            "storage": storage.model_copy(update=places),
+            "recognition": recognition.model_copy(update={"model_pack": pack}),
+        }
+    )
 
 
-def _in_words(error: ValidationError) -> str:
+def _overridden(name: str, section: _Section, fields: dict[str, object]) -> _Section:
+    try:
+        return type(section).model_validate({**section.model_dump(), **fields})
+    except ValidationError as error:
+        raise ConfigInvalid(_in_words(error, f"{name}.")) from error
+
+
+def _in_words(error: ValidationError, prefix: str = "") -> str:
     return "; ".join(
-        f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one.get('input')!r})"
+        f"{prefix}{'.'.join(map(str, one['loc']))}: {one['msg']}{_given(one.get('input'))}"
         for one in error.errors(include_url=False)
     )
+
+
+def _given(value: object) -> str:
+    """What was given, where it is a value and not all the settings."""
+    return f" (got {value!r})" if isinstance(value, (str, int, float, list)) else ""

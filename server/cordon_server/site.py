@@ -9,10 +9,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cordon_server.domain import AlreadyExists
+from cordon_server.domain import AlreadyExists, ConfigInvalid
 from cordon_server.identity.certificates import (
     CLIENT_LIFE_MAX,
     KeyPair,
+    check_host,
     key_pem,
     make_authority,
     write_private,
@@ -39,16 +40,24 @@ def make_site(
     """Makes the site in an empty or new folder; the path of its settings file.
 
     `hosts` are the names and addresses that clients reach the server by; the first goes into the
-    administrator's identity. Raises `AlreadyExists` rather than touch a site that is there.
+    administrator's identity. Raises `AlreadyExists` rather than touch a site that is there,
+    `ConfigInvalid` for a host that cannot be one or a folder that cannot be written.
     """
+    for host in (*hosts, bind):
+        check_host(host)
     settings = folder / "cordon.toml"
-    if settings.exists() or (folder / "certs").exists():
+    if any(each.exists() for each in (settings, folder / "certs", folder / "admin")):
         raise AlreadyExists(
             f"{folder} holds a site already; choose another folder, or remove it if it is not "
             "needed any more"
         )
-    for each in (folder, folder / "certs", folder / "data"):
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        for each in (folder, folder / "certs", folder / "data"):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigInvalid(
+            f"{error.filename} cannot be made ({error.strerror}); choose another folder"
+        ) from error
     authority = make_authority(site)
     certs = folder / "certs"
     (certs / "ca.pem").write_bytes(authority.pem)

@@ -29,6 +29,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "cordon"
 MESSAGE_CHARACTERS_MAX = 1500
 """Longer messages are cut: statuses travel in headers, which clients bound at 8 KiB."""
+DESCRIPTION_CHARACTERS_MAX = 250
+VIOLATIONS_MAX = 10
 
 
 def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
@@ -67,8 +69,10 @@ def _bad_request(error: domain.InvalidInput) -> error_details_pb2.BadRequest:
     violation = error_details_pb2.BadRequest.FieldViolation
     return error_details_pb2.BadRequest(
         field_violations=[
-            violation(field=field, description=rule[:MESSAGE_CHARACTERS_MAX], reason=error.reason)
-            for field, rule in error.violations[:10]
+            violation(
+                field=field, description=rule[:DESCRIPTION_CHARACTERS_MAX], reason=error.reason
+            )
+            for field, rule in error.violations[:VIOLATIONS_MAX]
         ]
     )
 
@@ -76,5 +80,7 @@ def _bad_request(error: domain.InvalidInput) -> error_details_pb2.BadRequest:
 def _precondition(error: domain.NotReady) -> error_details_pb2.PreconditionFailure:
     violation = error_details_pb2.PreconditionFailure.Violation
     return error_details_pb2.PreconditionFailure(
-        violations=[violation(type=error.reason, description=error.message[:500])]
+        violations=[
+            violation(type=error.reason, description=error.message[:DESCRIPTION_CHARACTERS_MAX])
+        ]
     )

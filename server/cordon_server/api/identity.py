@@ -78,10 +78,11 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
 def _life(request: identity_pb2.IssueCertificateRequest) -> timedelta:
     if not request.HasField("lifetime"):
         return CLIENT_LIFE
-    life = timedelta(seconds=request.lifetime.seconds)
-    if not CLIENT_LIFE_MIN <= life <= CLIENT_LIFE_MAX:
+    seconds = request.lifetime.seconds
+    if not CLIENT_LIFE_MIN.total_seconds() <= seconds <= CLIENT_LIFE_MAX.total_seconds():
         raise InvalidInput(
-            f"lifetime must be from {CLIENT_LIFE_MIN} to {CLIENT_LIFE_MAX.days} days",
+            f"lifetime must be from {CLIENT_LIFE_MIN.total_seconds():.0f} seconds to "
+            f"{CLIENT_LIFE_MAX.days} days",
             field="lifetime",
         )
-    return life
+    return timedelta(seconds=seconds)

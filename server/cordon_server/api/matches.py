@@ -9,6 +9,7 @@ from cordon_server.api import convert
 from cordon_server.api.edge import Context, caller
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import InvalidInput, LimitReached
+from cordon_server.matches.log import SEQUENCE_MAX
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live
 
@@ -128,7 +129,7 @@ def _sequence(name: str) -> int:
 
 
 def _token_sequence(token: str) -> int:
-    after = convert.after_token(token)
-    if after and not after.isdecimal():
+    after = convert.after_token(token) or "0"
+    if not after.isdecimal() or int(after) > SEQUENCE_MAX:
         raise InvalidInput("page_token is not from this server", field="page_token")
-    return int(after or 0)
+    return int(after)

@@ -73,12 +73,14 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
         async for request in requests:
             if request.WhichOneof("payload") != "frame":
                 raise InvalidInput("Hello comes first and once; send frames now", field="payload")
+            if session.is_halted:
+                return  # it hears why from its Halt, and not from this frame's refusal
             self._live.check_open(deployment)
             session.offer(_frame(request.frame, session.camera_id), self._clock())
 
     async def _answer(self, session: CameraSession, context: Context) -> None:
         """Writes answers until the camera has heard all, or is told to stop."""
-        while (answer := await session.answers.get()) is not None:
+        while (answer := await session.next_answer()) is not None:
             if isinstance(answer, Halted):
                 await context.write(Response(halt=convert.halt(answer)))
                 return

@@ -56,7 +56,7 @@ class Deployments:
         `InvalidInput` (the window) or `LimitReached`."""
         now = self._clock()
         start = start_time or now
-        end = end_time or start + self._window_max
+        end = end_time or self._latest_end(start)
         self._check_window(start, end, now)
         record = DeploymentRecord(deployment_id, location, cameras, threshold, start, end, now)
 
@@ -130,6 +130,15 @@ class Deployments:
             return ended
 
         return await self._registry.write(act)
+
+    def _latest_end(self, start: datetime) -> datetime:
+        try:
+            return start + self._window_max
+        except OverflowError as error:
+            raise InvalidInput(
+                "a window that starts then has no end in the calendar",
+                field="deployment.start_time",
+            ) from error
 
     def _check_window(self, start: datetime, end: datetime, now: datetime) -> None:
         if end <= start:

@@ -34,7 +34,7 @@ from cordon_server.domain import (
     Template,
     UnusablePicture,
 )
-from cordon_server.gallery import Gallery, Reference
+from cordon_server.gallery import Gallery, Reference, check_template
 from cordon_server.store.environment import Environment, Transaction
 
 SIMILAR_COUNT = 5
@@ -136,8 +136,10 @@ class Watchlist:
     ) -> Enrolment:
         """Puts the face on the list; when it returns, that is on disk.
 
-        Raises `UnusablePicture` (DUPLICATE) or `LimitReached`.
+        Raises `UnusablePicture` (DUPLICATE), `LimitReached`, or `InvalidInput` for a template that
+        fails the gallery's gate.
         """
+        check_template(examined.template, self.gallery.model_id, self.gallery.dimension)
         digest = hashlib.sha256(application.image).hexdigest()
         async with self._change:
             warnings = self._neighbours(application.entry_id, examined.template)
@@ -207,11 +209,13 @@ class Watchlist:
 
     def _neighbours(self, entry_id: str, template: Template) -> tuple[Reason, ...]:
         """Look-alike warnings; raises `UnusablePicture` when one is a duplicate."""
+        # The entry's own pictures may well fill the first places.
+        count = SIMILAR_COUNT + self._rules.references_per_entry_max
         close = [
             (f"{entry}/{reference}", entry, score)
-            for entry, reference, score in self.gallery.similar(template, SIMILAR_COUNT)
+            for entry, reference, score in self.gallery.similar(template, count)
             if entry != entry_id and score >= self._rules.threshold
-        ]
+        ][:SIMILAR_COUNT]
         for name, entry, score in close:
             if score >= self._rules.duplicate_score:
                 raise duplicate(

@@ -67,7 +67,8 @@ class Gallery:
     def add(self, references: Iterable[Reference]) -> None:
         """Adds references, passing over those it has; raises `InvalidInput`, adding none, when a
         template is not finite, not of unit norm, or of another model or dimension."""
-        fresh = [r for r in references if (r.entry_id, r.reference_id) not in self._known]
+        given = {(each.entry_id, each.reference_id): each for each in references}
+        fresh = [each for key, each in given.items() if key not in self._known]
         for reference in fresh:
             check_template(reference.template, self.model_id, self.dimension)
         self._reserve(len(self) + len(fresh))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -30,6 +31,7 @@ CLIENT_LIFE_MIN = timedelta(minutes=1)
 BACKDATE = timedelta(minutes=1)
 """Certificates start in the past by this much, for clocks that are a little behind."""
 CSR_BYTES_MAX = 8192
+HOST_PATTERN = r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,10 @@ class CertificateAuthority:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue_server(self, hosts: tuple[str, ...]) -> KeyPair:
-        """A server certificate for host names and IP addresses."""
+        """A server certificate for host names and IP addresses; raises `ConfigInvalid`."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        builder = self._builder(hosts[0], key.public_key(), SERVER_LIFE)
+        builder = self._builder(hosts[0][:64], key.public_key(), SERVER_LIFE)
         builder = builder.add_extension(names, critical=False)
         certificate = self._sign(builder, ExtendedKeyUsageOID.SERVER_AUTH)
         return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), key_pem(key))
@@ -141,9 +143,10 @@ def read_csr(csr_der: bytes) -> ec.EllipticCurvePublicKey:
         csr = x509.load_der_x509_csr(csr_der)
         key = csr.public_key()
         is_signed = csr.is_signature_valid
-    except (ValueError, InvalidSignature, TypeError) as error:
+    except (ValueError, InvalidSignature, TypeError, UnsupportedAlgorithm) as error:
         raise InvalidInput(
-            "csr_der is not a PKCS #10 request in DER; make one with: cordon admin cert issue",
+            "csr_der is not a PKCS #10 request in DER of a known kind; make one with: "
+            "cordon admin cert issue",
             field="csr_der",
         ) from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
@@ -175,10 +178,19 @@ def _common_name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
+def check_host(host: str) -> None:
+    """Raises `ConfigInvalid` unless it is a host name or an IP address."""
+    _general_name(host)
+
+
 def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if not re.fullmatch(HOST_PATTERN, host):
+            raise ConfigInvalid(
+                f"{host!r} is neither a host name nor an IP address; write a name as DNS has it"
+            ) from None
         return x509.DNSName(host)
 
 

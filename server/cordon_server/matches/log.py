@@ -53,6 +53,9 @@ class MatchRecord(msgspec.Struct, frozen=True):
     adjudication: AdjudicationRecord | None = None
 
 
+SEQUENCE_MAX = 2**64 - 1
+"""Keys hold a sequence in eight bytes."""
+
 MATCHES = Table("matches", MatchRecord)
 MATCH_IMAGES = Table("match_images", bytes)
 """JPEG of the probe's face; every other face in it is blurred (R21)."""

@@ -1,6 +1,8 @@
 """One camera's stream as the server sees it: credit, order, clock, counts; knows no gRPC.
 
-Every frame that is offered ends in exactly one `Answer`; they wait in a queue that credit bounds.
+Every frame that is offered ends in exactly one `Answer`. A frame holds its credit until its answer
+is taken to be told, so that answers wait in a queue that credit bounds, however slowly the camera
+reads.
 """
 
 from __future__ import annotations
@@ -85,10 +87,12 @@ class CameraSession:
         self.camera_id = camera_id
         self.deployment_id = deployment_id
         self.counts = Counts(now)
-        self.answers: asyncio.Queue[Answer | Halted | None] = asyncio.Queue()
         self.credit = credit
+        self.is_halted = False
+        self._answers: asyncio.Queue[Answer | Halted | None] = asyncio.Queue()
         self._clock_skew_max = clock_skew_max
         self._under_way = 0
+        self._untold = 0
         self._newest = 0
         self._is_draining = False
         self._mailbox: Mailbox | None = None
@@ -99,12 +103,15 @@ class CameraSession:
         self._mailbox = mailbox
 
     def offer(self, frame: Frame, now: datetime) -> None:
-        """Takes a frame; its answer comes through `answers`.
+        """Takes a frame; its answer comes through `next_answer`.
 
         Raises `InvalidInput` when the camera breaks the protocol: no credit, or a sequence that
-        does not rise. A frame whose time is impossible is answered as rejected.
+        does not rise. A frame whose time is impossible, or that the mailbox refuses, is answered as
+        rejected. After a halt frames are passed over.
         """
-        if self._under_way >= self.credit:
+        if self.is_halted:
+            return
+        if self._untold >= self.credit:
             raise InvalidInput(
                 f"this frame had no credit: {self.credit} are under way; wait for Credit",
                 reason="NO_CREDIT",
@@ -118,13 +125,27 @@ class CameraSession:
             )
         self._newest = frame.sequence
         self._under_way += 1
+        self._untold += 1
         self.counts.received += 1
         self.counts.last_frame_time = now
         if (error := check_clock(frame.captured_at, now, self._clock_skew_max)) is not None:
             self.answer(Answer(frame, Fate.REJECTED, error=error))
             return
         assert self._mailbox is not None
-        self._mailbox.put(frame)
+        try:
+            self._mailbox.put(frame)
+        except CordonError as refused:
+            self.answer(Answer(frame, Fate.REJECTED, error=refused))
+
+    async def next_answer(self) -> Answer | Halted | None:
+        """What to tell the camera next, when there is something; None when nothing will follow.
+
+        An answer's credit is the camera's again.
+        """
+        answer = await self._answers.get()
+        if isinstance(answer, Answer):
+            self._untold -= 1
+        return answer
 
     def answer(self, answer: Answer) -> None:
         """Counts a frame's fate and hands it to the camera."""
@@ -132,7 +153,7 @@ class CameraSession:
         self.counts.fates[answer.fate] += 1
         if answer.result is not None:
             self.counts.faces_searched += answer.result.counts.searched
-        self.answers.put_nowait(answer)
+        self._answers.put_nowait(answer)
         self._end_when_drained()
 
     def drain(self) -> None:
@@ -142,11 +163,13 @@ class CameraSession:
 
     def _end_when_drained(self) -> None:
         if self._is_draining and not self._under_way:
-            self.answers.put_nowait(None)
+            self._answers.put_nowait(None)
 
     def halt(self, reason: HaltReason, message: str) -> None:
-        """Tells the camera to stop; nothing follows."""
-        self.answers.put_nowait(Halted(reason, message))
+        """Tells the camera to stop, once; what follows is not told."""
+        if not self.is_halted:
+            self.is_halted = True
+            self._answers.put_nowait(Halted(reason, message))
 
     def close(self) -> None:
         """Takes no more frames; those under way are finished but not told."""

@@ -17,6 +17,7 @@ from cordon_server.authority.records import (
     DeploymentRecord,
 )
 from cordon_server.authority.watchlist import Examiner, ListRules, Watchlist
+from cordon_server.domain import StorageDamaged
 from cordon_server.gallery import Gallery
 from cordon_server.matches.log import MATCH_IMAGES, MATCHES, MatchLog
 from cordon_server.sessions.camera import CameraSession
@@ -88,8 +89,19 @@ class DeploymentOpener:
         return OpenDeployment(record, environment, watchlist, log, ledger)
 
     def erase(self, deployment_id: str) -> None:
-        """Removes a deployment's database; nothing happens when there is none (R2)."""
-        shutil.rmtree(self.folder / deployment_id, ignore_errors=True)
+        """Removes a deployment's database; nothing happens when there is none (R2).
+
+        Raises `StorageDamaged` when something of it is left: biometrics must not stay unnoticed.
+        """
+        try:
+            shutil.rmtree(self.folder / deployment_id)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageDamaged(
+                f"the ended deployment {deployment_id} could not be erased ({error}); remove "
+                f"{self.folder / deployment_id} by hand, then start the server again"
+            ) from error
 
     def _watchlist(self, record: DeploymentRecord, environment: Environment) -> Watchlist:
         rules = ListRules(

@@ -67,6 +67,8 @@ class Live:
         self._clock = clock
         self._open: dict[str, OpenDeployment] = {}
         self._opening = asyncio.Lock()
+        self._moving = asyncio.Lock()
+        self._revoked: set[str] = set()
         self._is_stopping = False
 
     async def start(self) -> None:
@@ -109,21 +111,28 @@ class Live:
             return deployment
 
     async def arm(self, deployment_id: str, *, dry_run: bool) -> DeploymentRecord:
-        """Rebuilds the gallery from the database, then lets the cameras in."""
-        deployment = await self.opened(deployment_id)
-        entries, _ = await deployment.watchlist.counts()
-        if not dry_run:
+        """Rebuilds the gallery from the database, then lets the cameras in.
+
+        What may not be armed keeps its gallery: connected cameras search the one they began with.
+        """
+        async with self._moving:
+            deployment = await self.opened(deployment_id)
+            entries, _ = await deployment.watchlist.counts()
+            armed = await self._deployments.arm(deployment_id, entry_count=entries, dry_run=True)
+            if dry_run:
+                return armed
             await deployment.watchlist.load()
-        armed = await self._deployments.arm(deployment_id, entry_count=entries, dry_run=dry_run)
-        if not dry_run:
+            armed = await self._deployments.arm(deployment_id, entry_count=entries, dry_run=False)
             deployment.record = armed
-            log.info(
-                "deployment.armed", deployment=deployment_id, references=len(deployment.gallery)
-            )
+        log.info("deployment.armed", deployment=deployment_id, references=len(deployment.gallery))
         return armed
 
     async def end(self, deployment_id: str, *, dry_run: bool) -> DeploymentRecord:
         """Stops recognition, then destroys list and log (R2)."""
+        async with self._moving:
+            return await self._end(deployment_id, dry_run=dry_run)
+
+    async def _end(self, deployment_id: str, *, dry_run: bool) -> DeploymentRecord:
         deployment = await self.opened(deployment_id)
         entries, references = await deployment.watchlist.counts()
         ended = await self._deployments.end(
@@ -184,7 +193,8 @@ class Live:
         raise NotNow("the server is going down; subscribe again from the last sequence you have")
 
     def revoke(self, camera_id: str) -> None:
-        """Ends a revoked camera's stream."""
+        """Ends a revoked camera's stream, and one that is just being let in."""
+        self._revoked.add(camera_id)
         if (session := self.session(camera_id)) is not None:
             session.halt(
                 HaltReason.CAMERA_REVOKED, f"camera {camera_id} was revoked; it cannot come back"
@@ -192,7 +202,7 @@ class Live:
 
     async def _check_camera(self, camera_id: str, sent_at: datetime) -> None:
         record = await self._cameras.get(camera_id)
-        if record.revoke_time is not None:
+        if record.revoke_time is not None or camera_id in self._revoked:
             raise NotReady(
                 f"camera {camera_id} was revoked; register and certify another name",
                 reason="CAMERA_REVOKED",
@@ -243,7 +253,9 @@ class Live:
             loop.call_soon_threadsafe(self._finish, deployment, session, outcome)
 
         session.attach(
-            self._scheduler.open_mailbox(camera_id, deployment.gallery, deliver, stills=stills)
+            self._scheduler.open_mailbox(
+                camera_id, deployment.gallery, deliver, stills=stills, waiting_max=session.credit
+            )
         )
         return session
 

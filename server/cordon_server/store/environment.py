@@ -142,8 +142,11 @@ class Environment:
 
     def read_now(self, act: Callable[[Transaction], T]) -> T:
         """The same, in the calling thread."""
-        with self._raw.begin(buffers=False) as raw:
-            return act(Transaction(raw, self._handles, self._sealer))
+        try:
+            with self._raw.begin(buffers=False) as raw:
+                return act(Transaction(raw, self._handles, self._sealer))
+        except lmdb.Error as error:
+            raise _translated(error, self.folder) from error
 
     async def write(self, act: Callable[[Transaction], T]) -> T:
         """Runs `act` and commits, synced, or changes nothing; returns what `act` returned.
@@ -177,9 +180,9 @@ class Environment:
         # count is kept by the work and not by who waits for it.
         if self._is_closing:
             raise NotNow("this is being closed; try again in a moment")
+        work = asyncio.get_running_loop().run_in_executor(executor, run, act)
         self._under_way += 1
         self._idle.clear()
-        work = asyncio.get_running_loop().run_in_executor(executor, run, act)
         work.add_done_callback(self._done)
         return await asyncio.shield(work)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -41,7 +43,22 @@ class Message(Protocol):
     def ParseFromString(self, serialized: bytes) -> int: ...  # noqa: N802  # protobuf's name
 
 
+class Mutation(Message, Protocol):
+    """A request that may be for trial only."""
+
+    @property
+    def validate_only(self) -> bool: ...
+
+
 M = TypeVar("M", bound=Message)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Who waits for one request id; there for as long as anybody does."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
 
 
 class RequestLedger:
@@ -50,33 +67,41 @@ class RequestLedger:
     def __init__(self, environment: Environment, *, clock: Callable[[], datetime]) -> None:
         self._environment = environment
         self._clock = clock
-        self._running: dict[bytes, asyncio.Lock] = {}
+        self._turns: dict[bytes, _Turn] = {}
 
     async def once(
         self,
         scope: str,
         request_id: str,
-        request: Message,
+        request: Mutation,
         response: M,
         act: Callable[[], Awaitable[M]],
     ) -> M:
         """What `act` answers, or what it answered to this request id before.
 
         `scope` is caller and method; `response` an empty message to read an earlier answer into. An
-        empty request id is always acted on. Raises `InvalidInput` when the id came with other
-        content before.
+        empty request id is always acted on, and so is a trial: it has no effect to repeat, and its
+        id is free for the real thing. Raises `InvalidInput` when the id came with other content
+        before.
         """
-        if not request_id:
+        if not request_id or request.validate_only:
             return await act()
         key = hashlib.sha256(f"{scope}\n{request_id.lower()}".encode()).digest()
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
-        lock = self._running.setdefault(key, asyncio.Lock())
+        async with self._turn(key):
+            return await self._once(key, digest, response, act)
+
+    @asynccontextmanager
+    async def _turn(self, key: bytes) -> AsyncIterator[None]:
+        turn = self._turns.setdefault(key, _Turn())
+        turn.waiting += 1
         try:
-            async with lock:
-                return await self._once(key, digest, response, act)
+            async with turn.lock:
+                yield
         finally:
-            if not lock.locked():
-                self._running.pop(key, None)
+            turn.waiting -= 1
+            if not turn.waiting:
+                del self._turns[key]
 
     async def _once(
         self, key: bytes, digest: bytes, response: M, act: Callable[[], Awaitable[M]]
