@@ -11,7 +11,7 @@ from pathlib import Path
 from cordon_camera.check_picture import look_at
 from cordon_camera.check_server import check_server
 from cordon_camera.faults import FAULTS, Fault, SourceError
-from cordon_camera.probe import probe
+from cordon_camera.probe import TIMEOUT_S, probe
 from cordon_camera.settings import SourceKind, SourceSettings, StreamSettings
 from cordon_camera.sources.webcam import check_device
 from cordon_client.cli import identity_for
@@ -55,9 +55,11 @@ async def check_all(
     return code
 
 
-def check_source(source: SourceSettings, stream: StreamSettings) -> Iterator[Finding]:
+def check_source(
+    source: SourceSettings, stream: StreamSettings, timeout_s: float = TIMEOUT_S
+) -> Iterator[Finding]:
     """The findings about the source, up to and with the first fault."""
-    for finding in _reachable(source):
+    for finding in _reachable(source, timeout_s):
         yield finding
         if not finding.ok:
             return
@@ -76,9 +78,9 @@ def found_fault(step: str, fault: Fault, detail: str = "") -> Finding:
     return Finding(step, False, why, fault.value, text.next_step, text.exit_code)
 
 
-def _reachable(source: SourceSettings) -> Iterator[Finding]:
+def _reachable(source: SourceSettings, timeout_s: float) -> Iterator[Finding]:
     if source.kind.is_network:
-        for step in probe(source):
+        for step in probe(source, timeout_s):
             if step.fault is None:
                 yield Finding(step.name, True, step.detail)
             else:

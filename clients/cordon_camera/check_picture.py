@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Timer
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -22,8 +23,8 @@ _LOOK_S = 3.0
 _PICTURES_MAX = 75
 _FROZEN_PICTURES_MIN = 10
 _STEP_PX = 4
-# Luma from 0 to 255 (limited range: black is 16). The brightest hundredth of a lit picture is far
-# above; the noise of a covered lens is far below.
+# Luma from 0 to 255. The brightest hundredth of a lit picture is far above; the noise of a covered
+# lens is far below.
 _BLACK_LUMA_MAX = 32.0
 # Even a still scene has noise that moves some pixel by more than this within seconds.
 _FROZEN_DIFFERENCE_MAX = 1
@@ -32,7 +33,7 @@ _FROZEN_DIFFERENCE_MAX = 1
 def look_at(source: SourceSettings, stream: StreamSettings) -> str:
     """What was seen, in words; raises SourceError with the fault."""
     started_s = monotonic()
-    opened = open_source(source, stream)
+    opened = open_source(source, replace(stream, realtime=False, fps=0.0, loop=False))
     # A source that stays silent ends by its own read timeout; this ends one that never stops.
     timer = Timer(_LOOK_S, opened.close)
     timer.start()
@@ -85,7 +86,8 @@ class _Seen:
         """Raises SourceError where the pictures are none, black or all the same."""
         described = self._source.describe()
         if not self.count:
-            raise SourceError(Fault.NO_DATA, described)
+            is_live = self._source.kind.is_live
+            raise SourceError(Fault.NO_DATA if is_live else Fault.NOT_A_VIDEO, described)
         if self._brightest <= _BLACK_LUMA_MAX:
             raise SourceError(Fault.BLACK, described)
         moving = self._source.kind is not SourceKind.FOLDER

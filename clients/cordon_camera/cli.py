@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cordon_client.cli import IdentityOption, ServerOption, identity_for, new_app
+from cordon_client.cli import IdentityOption, ServerOption, debug_asked, identity_for, new_app
 from cordon_client.cli import run as run_command
 
 if TYPE_CHECKING:
@@ -132,10 +132,9 @@ def run(
     source, stream = _settings(config, flags, password_file, sending)
     who = identity_for("camera", identity, server)
 
-    from cordon_camera.report import choose_report
-    from cordon_camera.stream import CameraStream
+    from cordon_camera.process import Job, become
 
-    run_command(CameraStream(who, source, stream, choose_report(json)).run())
+    become(Job(source, stream, who.folder, who.server, as_json=json, debug=debug_asked()))
 
 
 @app.command()

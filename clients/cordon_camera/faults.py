@@ -134,7 +134,7 @@ FAULTS: dict[Fault, FaultText] = {
     ),
     Fault.DEVICE_BUSY: FaultText(
         "another program uses it",
-        "close that program; this names it: fuser -v DEVICE",
+        "close that program; this names it: fuser -v /dev/video*",
         exit_code=ExitCode.CONFLICT,
     ),
     Fault.DEVICE_GROUP: FaultText(

@@ -124,10 +124,7 @@ class Session:
         try:
             await call.write(hello_message(stills=self._stills))
             while not self._flow.is_finished(self._slot.is_empty):
-                picture = await self._next()
-                if picture is not None:
-                    await self._send_one(call, picture)
-                del picture
+                await self._send_one(call, await self._next())
             await call.done_writing()
             await asyncio.sleep(_CLOSE_S_MAX)
             self._gave_up = True  # a call that is cancelled here raises CancelledError there
@@ -150,7 +147,9 @@ class Session:
             await asyncio.wait_for(self._wake.wait(), wait_s)
         return None
 
-    async def _send_one(self, call: Any, picture: Picture) -> None:
+    async def _send_one(self, call: Any, picture: Picture | None) -> None:
+        if picture is None:
+            return
         # In the flow first: if this is cut off anywhere below, the flow knows the picture.
         if self._stills:
             picture = taken_now(picture)
@@ -162,7 +161,9 @@ class Session:
             return
         self._names[sequence] = picture.name
         self._tally.sent(monotonic())
-        await call.write(frame_message(sequence, picture.captured_at, jpeg))
+        message = frame_message(sequence, picture.captured_at, jpeg)
+        del picture, jpeg  # the decoded frame is megabytes, and the write may wait
+        await call.write(message)
 
     def _refuse(self, sequence: int, picture: Picture, size: int, size_max: int) -> None:
         """The server would refuse it: it is counted as if it had, and spares the line."""

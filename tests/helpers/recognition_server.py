@@ -140,10 +140,11 @@ async def running_server(
     *,
     port: int = 0,
     authority: SiteAuthority | None = None,
+    certificate_start: datetime | None = None,
 ) -> AsyncIterator[RunningServer]:
     """A server on 127.0.0.1 for the block, with mutual TLS."""
     authority = authority or SiteAuthority()
-    pair = authority.server()
+    pair = authority.server(start=certificate_start)
     credentials = grpc.ssl_server_credentials(
         [(pair.private_key_pem, pair.certificate_pem)], authority.ca_pem, True
     )

@@ -24,25 +24,32 @@ class FileSource:
         self._described = source.describe()
         self._stream = stream
         self._stop = Event()
-        self._container = self._open()
+        self._container: Container | None = self._open()
 
     def frames(self) -> Iterator[Picture]:
         paced = self._stream.realtime or bool(self._stream.fps)
         metronome = Metronome(Pace(self._stream.fps) if paced else None, self._stop)
         while True:
-            for picture, position_s in self._container.pictures():
+            for picture, position_s in self._opened().pictures():
                 if not metronome.wait(position_s):
                     return
                 yield taken_now(picture)
                 del picture
+            # Let go of this decoder before there is another: each holds some 25 MB at 1080p.
+            self._container = None
             if not self._stream.loop or self._stop.is_set():
                 return
-            self._container = self._open()
             metronome.restart()
 
     def close(self) -> None:
         self._stop.set()
-        self._container.close()
+        if (container := self._container) is not None:
+            container.close()
+
+    def _opened(self) -> Container:
+        if self._container is None:
+            self._container = self._open()
+        return self._container
 
     def _open(self) -> Container:
         check_readable(self._path, self._described)

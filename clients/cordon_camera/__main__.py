@@ -1,0 +1,7 @@
+"""The streaming process; see `process`."""
+
+from __future__ import annotations
+
+from cordon_camera.process import main
+
+main()
