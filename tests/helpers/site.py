@@ -149,14 +149,9 @@ class Site:
 def make_site(folder: Path, *options: str) -> Iterator[Site]:
     """A new site with a running server; `options` go to `cordon server run`."""
     port = free_port()
-    subprocess.run(
-        [*CORDON, "server", "init", str(folder), "--site", "test.example"]
-        + ["--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1"]
-        + ["--port", str(port)],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    hosts = ("--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1")
+    init = (*CORDON, "server", "init", str(folder), "--site", "test.example", *hosts)
+    subprocess.run((*init, "--port", str(port)), check=True, capture_output=True, timeout=60)
     site = Site(folder, port)
     (folder / "server.log").touch()
     site.start(*options)

@@ -1,4 +1,4 @@
-"""A real site for tests: `cordon server init` and `run` as processes, real certificates, loopback."""
+"""A real site for tests: `cordon server init` and `run` as processes, on loopback."""
 
 from __future__ import annotations
 

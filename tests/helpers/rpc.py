@@ -1,0 +1,19 @@
+"""Talks to a site by the generated client, where a test wants more control than the command has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+
+from cordon_client.channel import open_channel
+from cordon_client.identity import load_identity
+
+
+@asynccontextmanager
+async def channel_of(identity: Path) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel with an identity folder's certificate."""
+    async with open_channel(load_identity(identity)) as channel:
+        yield channel

@@ -1,0 +1,115 @@
+"""Identification on real faces through the whole path: admin CLI, camera CLI, match stream."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.bench.accuracy import (
+    Draw,
+    Identification,
+    Offline,
+    draw_lfw,
+    offline_identification,
+    shipped_models,
+)
+from tests.data import shared_data
+from tests.helpers.site import Site
+
+SUBJECTS, STRANGERS, SEED = 200, 500, 7
+
+
+@pytest.mark.slow
+def test_lfw_through_the_server_is_as_good_as_offline_and_good_enough(
+    site: Site, tmp_path: Path
+) -> None:
+    draw = draw_lfw(shared_data("lfw", "deepfunneled"), SEED, SUBJECTS, STRANGERS)
+    camera, identity = site.add_camera("lfw")
+    deployment = site.add_deployment(camera)
+    refused = _import(site, deployment, draw, tmp_path)
+    site.cordon("admin", "deployment", "arm", deployment)
+    pictures = _stream(site, identity, draw, tmp_path)
+    matches = _follow(site, deployment)
+
+    offline = offline_identification(Offline(shipped_models()), draw)
+
+    assert refused == offline.refused.keys()
+    assert SUBJECTS - len(refused) >= 0.9 * SUBJECTS
+    _compare_scores(offline, pictures, matches)
+    tpir, fpir = _rates(draw, refused, pictures, matches)
+    threshold = float(str(matches[0]["threshold"]))
+    assert (tpir, fpir) == (offline.tpir(threshold), offline.fpir(threshold))
+    print(
+        f"\nLFW, {SUBJECTS - len(refused)} listed: TPIR {tpir:.4f} FPIR {fpir:.4f} at {threshold}"
+    )
+    assert tpir >= 0.95
+    assert fpir <= 0.01
+
+
+def _import(site: Site, deployment: str, draw: Draw, folder: Path) -> set[str]:
+    """Enrols the first pictures; who was refused."""
+    listing = folder / "list.csv"
+    rows = [f"{name},{picture},wanted" for name, picture in draw.enrolled.items()]
+    listing.write_text("\n".join(["external_ref,image,category", *rows]))
+    command = ("admin", "watchlist", "import", deployment, str(listing), "-o", "json")
+    done = site.cordon(*command, code=3)
+    rejected = [row for row in json.loads(done.stdout) if row["outcome"] == "rejected"]
+    assert all(row["reasons"] for row in rejected)
+    return {row["external_ref"] for row in rejected}
+
+
+def _stream(site: Site, identity: Path, draw: Draw, folder: Path) -> list[Path]:
+    """Sends every probe and stranger once; the pictures in the order of their frames."""
+    pictures = [*(picture for _, picture in draw.mated), *draw.strangers]
+    probes = folder / "probes"
+    probes.mkdir()
+    for number, picture in enumerate(pictures):
+        os.symlink(picture, probes / f"{number:05}.jpg")
+    done = site.cordon("camera", "run", "--folder", str(probes), "--json", identity=identity)
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["processed"] == len(pictures)
+    return pictures
+
+
+def _follow(site: Site, deployment: str) -> list[dict[str, object]]:
+    """The whole match stream."""
+    shown = site.cordon_json("admin", "deployment", "show", deployment)
+    command = ("watch", deployment, "--json", "--exit-after", str(shown["match_count"]))
+    done = site.cordon(*command, identity=site.identity("control", "lfw-desk"))
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _best(pictures: list[Path], matches: list[dict[str, object]]) -> dict[Path, tuple[float, str]]:
+    """The best match of each picture: score and subject."""
+    best: dict[Path, tuple[float, str]] = {}
+    for match in matches:
+        picture = pictures[int(str(match["frame_sequence"])) - 1]
+        found = (float(str(match["score"])), str(match["entry_id"]))
+        best[picture] = max(found, best.get(picture, (-1.0, "")))
+    return best
+
+
+def _compare_scores(
+    offline: Identification, pictures: list[Path], matches: list[dict[str, object]]
+) -> None:
+    best, threshold = _best(pictures, matches), float(str(matches[0]["threshold"]))
+    for expected in offline.scores:
+        if expected.score >= threshold + 1e-3:
+            score, subject = best[expected.picture]
+            assert subject == expected.best
+            assert score == pytest.approx(expected.score, abs=1e-3)
+        elif expected.score < threshold - 1e-3:
+            assert expected.picture not in best
+
+
+def _rates(
+    draw: Draw, refused: set[str], pictures: list[Path], matches: list[dict[str, object]]
+) -> tuple[float, float]:
+    best = _best(pictures, matches)
+    mated = [(name, picture) for name, picture in draw.mated if name not in refused]
+    hits = sum(best.get(picture, (-1.0, ""))[1] == name for name, picture in mated)
+    alarms = sum(picture in best for picture in draw.strangers)
+    return hits / len(mated), alarms / len(draw.strangers)
