@@ -29,6 +29,9 @@ ARCFACE_POINTS = np.array(
 and others, CVPR 2019) as its authors publish them in insightface's `face_align.py`. The embedder
 was trained on crops made with them."""
 
+# A face this many times larger than its crop is none.
+_SHRINKING_MAX = 100
+
 _TARGET = ARCFACE_POINTS[:, 0].astype(np.complex128) + 1j * ARCFACE_POINTS[:, 1]
 _TARGET_MEAN = _TARGET.mean()
 _TARGET_CENTRED = _TARGET - _TARGET_MEAN
@@ -52,7 +55,36 @@ def similarity(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
 def align(image: Image, landmarks: NDArray[np.float32], crop: Image) -> None:
     """Writes the aligned face into `crop`, (112, 112, 3); outside the picture it is black."""
     matrix = similarity(landmarks)
+    factor = _shrinking(matrix)
+    if factor >= 2:
+        image, landmarks = _shrunk(image, landmarks, matrix, factor)
+        matrix = similarity(landmarks)
     cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), dst=crop, flags=cv2.INTER_LINEAR)
+
+
+def _shrinking(matrix: NDArray[np.float64]) -> int:
+    """How many picture pixels make one crop pixel; linear sampling would skip most."""
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    return int(1 / scale) if scale > 1 / _SHRINKING_MAX else 1
+
+
+def _shrunk(
+    image: Image, landmarks: NDArray[np.float32], matrix: NDArray[np.float64], factor: int
+) -> tuple[Image, NDArray[np.float32]]:
+    """The part of the picture that the crop shows, averaged over factor x factor pixels."""
+    square = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * CROP_SIZE
+    corners = cv2.transform(square[None].astype(np.float64), cv2.invertAffineTransform(matrix))[0]
+    limit = (image.shape[1], image.shape[0])
+    left, top = (int(v) for v in np.clip(np.floor(corners.min(0)), 0, limit))
+    right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(0)), 0, limit))
+    size = ((right - left) // factor, (bottom - top) // factor)
+    if min(size) < 1:
+        return image, landmarks
+    part = image[top : top + size[1] * factor, left : left + size[0] * factor]
+    small = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # Pixel centres lie at halves, so half a pixel is shifted by less than one step.
+    moved = (landmarks - np.array([left, top], np.float32) + 0.5) / np.float32(factor) - 0.5
+    return small, moved.astype(np.float32)
 
 
 def to_planes(image: Image, planes: NDArray[np.float32], normalisation: Normalisation) -> None:

@@ -29,6 +29,8 @@ DETECT_WIDTH = 640
 DETECT_HEIGHT = 384
 # Boxes that overlap more than this are one face; the value YuNet was published with.
 OVERLAP_MAX = 0.3
+# Box sizes in strides, as logarithms: e**8 is beyond every picture, and overflows nothing.
+_LOG_SIZE_MAX = 8.0
 
 Outputs = dict[str, NDArray[np.float32]]
 
@@ -105,7 +107,7 @@ def _of_stride(
     columns = width // stride
     grid = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
     boxes = outputs[f"bbox_{stride}"][0, cells]
-    sizes = np.exp(boxes[:, 2:]) * stride
+    sizes = np.exp(np.minimum(boxes[:, 2:], _LOG_SIZE_MAX)) * stride
     corners = (grid + boxes[:, :2]) * stride - sizes / 2
     marks = outputs[f"kps_{stride}"][0, cells].reshape(-1, 5, 2)
     marks = (grid[:, None, :] + marks) * stride

@@ -37,6 +37,10 @@ DETECT_SIDE = 640
 
 # A face stands out if no other's prominence reaches this share of its own.
 RIVAL_SHARE = 0.6
+# What a face loses of its prominence at the very edge of the picture. With these two, of 1,100 LFW
+# pictures (228 with several faces) 1,093 give the central, labelled face, 7 none, and none a wrong
+# one; by width alone it would be 990.
+_EDGE_LOSS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def prominence(face: Face, width: int, height: int) -> float:
     box = face.box
     aside = abs(box.x + box.width / 2 - width / 2) / (width / 2)
     below = abs(box.y + box.height / 2 - height / 2) / (height / 2)
-    return box.width * (1.0 - 0.5 * min(1.0, max(aside, below)))
+    return box.width * (1.0 - _EDGE_LOSS * min(1.0, max(aside, below)))
 
 
 def _at(faces: Sequence[Face], point: tuple[float, float]) -> Face:

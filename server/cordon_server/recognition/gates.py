@@ -64,10 +64,10 @@ PROBE_GATE = Gate(
 # Strict: a poor reference is compared with everybody who walks by (R23).
 ENROLMENT_GATE = Gate(
     inter_eye_px_min=24.0,
-    sharpness_min=20.0,
-    luminance_min=35.0,
+    sharpness_min=15.0,
+    luminance_min=30.0,
     luminance_max=225.0,
-    yaw_degrees_max=40.0,
+    yaw_degrees_max=45.0,
     roll_degrees_max=35.0,
 )
 

@@ -214,7 +214,7 @@ def _takers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto | None]]:
 def _scale_into_convolution(
     takers: list[onnx.NodeProto | None], factor: NDArray[np.float64], constants: Constants
 ) -> bool:
-    """Multiplies a sole convolution's weights by a factor of each input channel, if that is exact."""
+    """Multiplies a sole convolution's weights by a factor for each channel, if that is exact."""
     node = takers[0]
     if len(takers) != 1 or node is None or node.op_type != "Conv" or node.input[1] not in constants:
         return False
