@@ -58,8 +58,12 @@ class Children:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Shielded: a second Ctrl-C must not leave processes behind.
-        await asyncio.shield(self._stop_all())
+        try:
+            await self._stop_all()
+        finally:
+            # A second Ctrl-C ends the patience, and still leaves no process behind.
+            for child in self._running:
+                child.send(signal.SIGKILL)
 
     async def start(
         self,

@@ -75,11 +75,15 @@ async def _demo(plan: Plan, out: Path, began_s: float, *, as_json: bool, keep: b
     from cordon_demo.screen import Screen, summary
     from cordon_demo.show import Show
 
-    _end_on_signals()
+    ended_by = _end_on_signals()
     folder = Path(tempfile.mkdtemp(prefix="cordon-demo-"))
     show = Show(plan, folder, out, Screen(), began_s)
     try:
         await show.run()
+    except asyncio.CancelledError:
+        if not ended_by:  # Ctrl-C, which the caller knows how to say.
+            raise
+        raise typer.Exit(128 + ended_by[0]) from None
     finally:
         show.screen.close()
         _leave(folder, show, keep=keep)
@@ -88,12 +92,19 @@ async def _demo(plan: Plan, out: Path, began_s: float, *, as_json: bool, keep: b
     return ExitCode.OK if is_good(outcome) else ExitCode.FAILED
 
 
-def _end_on_signals() -> None:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does: in order."""
+def _end_on_signals() -> list[int]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does, in order; which one it was."""
     task = asyncio.current_task()
     assert task is not None, "called from a coroutine"
+    ended_by: list[int] = []
+
+    def end(number: int) -> None:
+        ended_by.append(number)
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    return ended_by
 
 
 def _leave(folder: Path, show: Show, *, keep: bool) -> None:

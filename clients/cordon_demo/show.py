@@ -22,6 +22,7 @@ from cordon_demo.children import Children
 from cordon_demo.footage import scene_of
 from cordon_demo.pairs import Pair, prepare_folder, write_pair
 from cordon_demo.plan import STREETS
+from cordon_demo.portraits import find_face
 from cordon_demo.scene import FPS
 from cordon_demo.site import DEPLOYMENT, arm, open_site
 from cordon_demo.tally import Tally
@@ -111,6 +112,9 @@ class Show:
         """What each camera shows, and the processes that still write it."""
         if not self.plan.is_rendered:
             return dict(zip(self.plan.cameras, self.plan.sources, strict=True)), []
+        for wanted in self.plan.walking:
+            # A photo that cannot walk is refused now, not when half of the site is made.
+            await asyncio.to_thread(find_face, wanted.photo)
         self.screen.step("rendering two streets")
         footage, renderers = {}, []
         for street in STREETS:
@@ -156,7 +160,7 @@ class Show:
         try:
             async with asyncio.timeout(_CONNECT_S):
                 while not await self._take_counts(stub):  # noqa: ASYNC110 - another process's event
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.25)
         except TimeoutError as error:
             raise ClientError(
                 f"Not every camera sent a frame within {_CONNECT_S:.0f} s.",
