@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -110,6 +111,7 @@ def run(
 
     with _errors():
         settings = load_settings(config, _overrides(host, port, provider))
+        os.umask(0o077)  # whatever is written here is for this account alone
         configure_logs(log_level.value)
         asyncio.run(_serve(settings))
 

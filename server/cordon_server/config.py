@@ -90,7 +90,7 @@ class Limits(_Section):
     """Subjects on one watchlist."""
     references_per_entry_max: int = Field(10, ge=1)
     """Pictures of one subject."""
-    image_bytes_max: int = Field(16 * 2**20, ge=1024)
+    image_bytes_max: int = Field(12 * 2**20, ge=1024, le=12 * 2**20)
     """Largest reference picture."""
     window_hours_max: float = Field(24.0, gt=0)
     """Longest window of a deployment (R2)."""

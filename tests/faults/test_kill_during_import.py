@@ -6,7 +6,6 @@ import asyncio
 import random
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -93,6 +92,6 @@ def test_a_stopped_server_leaves_a_data_directory_that_only_its_owner_reads(own_
     assert code == 0
     for path in (own_site.folder / "data").rglob("*"):
         assert not path.stat().st_mode & 0o077, f"{path} is open to others"
-    keys = [p for p in Path(own_site.folder).rglob("*key.pem")]
+    keys = list(own_site.folder.rglob("*key.pem"))
     assert keys
     assert all(not key.stat().st_mode & 0o077 for key in keys)

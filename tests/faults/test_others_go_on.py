@@ -1,0 +1,228 @@
+"""One bad client changes nothing for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterable
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cordon.v1 import match_pb2, match_pb2_grpc, recognition_pb2, recognition_pb2_grpc
+from tests.data import shared_data
+from tests.helpers.rpc import channel_of
+from tests.helpers.site import Site
+
+Request = recognition_pb2.StreamFramesRequest
+Response = recognition_pb2.StreamFramesResponse
+PROCESSED = recognition_pb2.FRAME_OUTCOME_PROCESSED
+REJECTED = recognition_pb2.FRAME_OUTCOME_REJECTED
+
+
+def now() -> Timestamp:
+    stamp = Timestamp()
+    stamp.GetCurrentTime()
+    return stamp
+
+
+class Stream:
+    """A camera's stream, driven message by message."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.call = recognition_pb2_grpc.RecognitionServiceStub(channel).StreamFrames()
+        self.sequence = 0
+
+    async def hello(self, sent_at: Timestamp | None = None) -> recognition_pb2.Welcome:
+        """Says Hello as a camera of stills; what the server answers."""
+        hello = recognition_pb2.Hello(
+            client_version="0",
+            sent_at=sent_at or now(),
+            source_kind=recognition_pb2.SOURCE_KIND_STILLS,
+        )
+        await self.call.write(Request(hello=hello))
+        return (await self._next("welcome")).welcome
+
+    async def frame(
+        self, jpeg: bytes, captured_at: Timestamp | None = None
+    ) -> recognition_pb2.FrameResult:
+        """Sends a frame and waits for its result."""
+        self.sequence += 1
+        frame = recognition_pb2.Frame(
+            sequence=self.sequence, captured_at=captured_at or now(), jpeg=jpeg
+        )
+        await self.call.write(Request(frame=frame))
+        return (await self._next("result")).result
+
+    async def _next(self, payload: str) -> Response:
+        while True:
+            response = await self.call.read()
+            if not isinstance(response, Response):
+                raise AssertionError(f"the stream ended: {await self.call.details()}")
+            if response.WhichOneof("payload") == payload:
+                return response
+
+
+@pytest.fixture
+def portrait() -> bytes:
+    return shared_data("lfw", "deepfunneled", "Alek_Wek", "Alek_Wek_0001.jpg").read_bytes()
+
+
+def armed(site: Site, *cameras: str) -> str:
+    """An armed deployment with one subject, whose picture is the portrait."""
+    deployment = site.add_deployment(*cameras)
+    picture = shared_data("lfw", "deepfunneled", "Alek_Wek", "Alek_Wek_0001.jpg")
+    enrol = ("admin", "watchlist", "enrol", deployment, "listed", str(picture))
+    site.cordon(*enrol, "--category", "wanted")
+    site.cordon("admin", "deployment", "arm", deployment)
+    return deployment
+
+
+@pytest.mark.slow
+async def test_a_camera_that_sends_garbage_loses_its_frames_and_nobody_else_does(
+    site: Site, portrait: bytes
+) -> None:
+    good, bad = site.add_camera(), site.add_camera()
+    armed(site, good[0], bad[0])
+    chance = random.Random(3)
+    async with channel_of(good[1]) as one, channel_of(bad[1]) as other:
+        fine, garbage = Stream(one), Stream(other)
+        await fine.hello()
+        await garbage.hello()
+
+        for _ in range(40):
+            junk = bytearray(portrait)
+            for _ in range(chance.randrange(1, 60)):
+                junk[chance.randrange(2, len(junk))] = chance.randrange(256)
+            cut = bytes(junk[: chance.randrange(1, len(junk))])
+            refused, served = await asyncio.gather(garbage.frame(cut), fine.frame(portrait))
+
+            assert refused.outcome == REJECTED
+            assert refused.error.reason.startswith("FRAME_")
+            assert served.outcome == PROCESSED
+            assert served.matches == 1
+
+
+@pytest.mark.slow
+async def test_a_subscriber_that_stops_reading_delays_nobody(site: Site, portrait: bytes) -> None:
+    camera, identity = site.add_camera()
+    deployment = armed(site, camera)
+    desk = site.identity("control", "reading-desk")
+    request = match_pb2.SubscribeMatchesRequest(parent=f"deployments/{deployment}")
+    frames = 120
+    async with channel_of(desk) as asleep, channel_of(desk) as awake, channel_of(identity) as eye:
+        stuck = match_pb2_grpc.MatchServiceStub(asleep).SubscribeMatches(request)
+        reading = asyncio.create_task(
+            _read_matches(match_pb2_grpc.MatchServiceStub(awake).SubscribeMatches(request), frames)
+        )
+        stream = Stream(eye)
+        await stream.hello()
+        for _ in range(frames):
+            assert (await stream.frame(portrait)).matches == 1
+
+        sequences = await asyncio.wait_for(reading, 30)
+        late = await asyncio.wait_for(_read_matches(stuck, frames), 30)
+
+    assert sequences == list(range(1, frames + 1))
+    assert late == sequences
+
+
+async def _read_matches(
+    responses: AsyncIterable[match_pb2.SubscribeMatchesResponse], count: int
+) -> list[int]:
+    sequences: list[int] = []
+    async for response in responses:
+        if response.WhichOneof("payload") == "match":
+            sequences.append(response.match.sequence)
+            if len(sequences) == count:
+                break
+    return sequences
+
+
+async def _refusal(stream: Stream, sent_at: Timestamp | None = None) -> tuple[str, str]:
+    """How the server refuses a stream: status and message."""
+    with pytest.raises((grpc.aio.AioRpcError, AssertionError)):
+        await stream.hello(sent_at)
+    code, details = await stream.call.code(), await stream.call.details()
+    return code.name, str(details)
+
+
+@pytest.mark.slow
+async def test_streams_that_may_not_be_are_refused_in_words(site: Site, portrait: bytes) -> None:
+    camera, identity = site.add_camera()
+    idle, idle_identity = site.add_camera()
+    revoked, revoked_identity = site.add_camera()
+    armed(site, camera, revoked)
+    site.cordon("admin", "camera", "revoke", revoked, "--confirm", revoked)
+    slow_clock = Timestamp()
+    slow_clock.FromSeconds(now().seconds - 3600)
+    async with (
+        channel_of(identity) as channel,
+        channel_of(idle_identity) as idle_channel,
+        channel_of(revoked_identity) as revoked_channel,
+    ):
+        first = Stream(channel)
+        welcome = await first.hello()
+        assert welcome.camera == f"cameras/{camera}"
+
+        code, words = await _refusal(Stream(channel))
+        assert code == "ALREADY_EXISTS"
+        assert "streaming already" in words
+        code, words = await _refusal(Stream(idle_channel))
+        assert code == "FAILED_PRECONDITION"
+        assert f"no armed deployment names camera {idle}" in words
+        code, words = await _refusal(Stream(revoked_channel))
+        assert code == "FAILED_PRECONDITION"
+        assert "revoked" in words
+        code, words = await _refusal(Stream(idle_channel), slow_clock)
+        assert code == "FAILED_PRECONDITION"
+        assert "behind the server's" in words
+        assert "NTP" in words
+
+        off = await first.frame(portrait, slow_clock)
+        assert off.outcome == REJECTED
+        assert off.error.reason == "CLOCK_OFF"
+        assert (await first.frame(portrait)).outcome == PROCESSED
+
+
+@pytest.mark.slow
+async def test_frames_that_break_a_rule_are_told_which_and_the_stream_goes_on(
+    site: Site, portrait: bytes, tmp_path: Path
+) -> None:
+    camera, identity = site.add_camera()
+    armed(site, camera)
+    async with channel_of(identity) as channel:
+        stream = Stream(channel)
+        await stream.hello()
+
+        for jpeg, reason in _bad_frames(portrait):
+            result = await stream.frame(jpeg)
+            assert (result.outcome, result.error.reason) == (REJECTED, reason), reason
+            assert result.error.message.endswith(".")
+        assert (await stream.frame(portrait)).outcome == PROCESSED
+
+
+def _bad_frames(portrait: bytes) -> list[tuple[bytes, str]]:
+    from io import BytesIO
+
+    from PIL import Image
+
+    picture = Image.open(BytesIO(portrait))
+
+    def saved(image: Image.Image, **options: object) -> bytes:
+        out = BytesIO()
+        image.save(out, **({"format": "JPEG"} | options))  # type: ignore[arg-type]  # Pillow's options
+        return out.getvalue()
+
+    return [
+        (b"", "FRAME_EMPTY"),
+        (b"not a picture at all", "FRAME_NOT_JPEG"),
+        (saved(picture, format="PNG"), "FRAME_NOT_JPEG"),
+        (portrait[: len(portrait) // 2], "FRAME_TRUNCATED"),
+        (saved(picture, progressive=True), "FRAME_PROGRESSIVE"),
+        (saved(picture.convert("CMYK")), "FRAME_COMPONENTS"),
+        (saved(Image.new("RGB", (9000, 64))), "FRAME_DIMENSIONS"),
+        (portrait + bytes(5 * 2**20), "FRAME_TOO_LARGE"),
+    ]
