@@ -8,6 +8,7 @@ every act here says that the thing is done already.
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -45,6 +46,8 @@ class Message(Protocol):
 
 class Mutation(Message, Protocol):
     """A request that may be for trial only."""
+
+    request_id: str
 
     @property
     def validate_only(self) -> bool: ...
@@ -87,7 +90,7 @@ class RequestLedger:
         if not request_id or request.validate_only:
             return await act()
         key = hashlib.sha256(f"{scope}\n{request_id.lower()}".encode()).digest()
-        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+        digest = _digest(request)
         async with self._turn(key):
             return await self._once(key, digest, response, act)
 
@@ -119,6 +122,14 @@ class RequestLedger:
         record = AnswerRecord(digest, answer.SerializeToString(), self._clock())
         await self._environment.write(lambda txn: _remember(txn, key, record))
         return answer
+
+
+def _digest(request: Mutation) -> bytes:
+    # A UUID is the same in either case, so a request that differs in that alone is.
+    if not request.request_id.islower():
+        request = copy.deepcopy(request)
+        request.request_id = request.request_id.lower()
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 
 
 def _remember(txn: Transaction, key: bytes, record: AnswerRecord) -> None:

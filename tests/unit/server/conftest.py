@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
+from cordon_server.store.environment import Environment
+from cordon_server.store.requests import REQUESTS
+from tests.unit.server.rooms import Clock, open_environment
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def writer() -> Iterator[Executor]:
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture
+async def registry(tmp_path: Path, writer: Executor) -> AsyncIterator[Environment]:
+    environment = open_environment(tmp_path / "registry", (CAMERAS, DEPLOYMENTS, REQUESTS), writer)
+    yield environment
+    await environment.close()

@@ -1,0 +1,95 @@
+"""What the tests of the server's rooms share: a clock that stands, databases, faces by the degree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cordon_server.domain import (
+    Box,
+    Candidate,
+    Frame,
+    Quality,
+    Reason,
+    ReasonCode,
+    Sighting,
+    Template,
+    UnusablePicture,
+)
+from cordon_server.store.environment import Environment, Table
+from cordon_server.store.sealing import PlainSealer
+
+MODEL = "degrees-1"
+DIMENSION = 4
+QUALITY = Quality(0.9, 60.0, 200.0, 120.0, 1.0, 2.0)
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **parts: float) -> None:
+        self.now += timedelta(**parts)
+
+
+def open_environment(
+    folder: Path, tables: Sequence[Table[Any]], writer: Executor, size_bytes_max: int = 16 * 2**20
+) -> Environment:
+    return Environment(
+        folder, tables, size_bytes_max=size_bytes_max, sealer=PlainSealer(), writer=writer
+    )
+
+
+def facing(degrees: float) -> Template:
+    """A template; the score of two is the cosine of the angle between them."""
+    angle = math.radians(degrees)
+    vector = np.array([math.cos(angle), math.sin(angle), 0, 0], dtype=np.float32)
+    return Template(vector, MODEL)
+
+
+def picture(degrees: float, take: int = 0) -> bytes:
+    """A picture of the face at an angle; takes of one face differ in their bytes alone."""
+    return f"{degrees} {take}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the examiner gives."""
+
+    template: Template
+    quality: Quality
+    face_jpeg: bytes
+
+
+class DegreesExaminer:
+    """Reads pictures made by `picture`; anything else shows no face."""
+
+    def examine(self, image: bytes, point: tuple[float, float] | None) -> Seen:
+        try:
+            degrees = float(image.split()[0])
+        except (ValueError, IndexError) as error:
+            reason = Reason(ReasonCode.NO_FACE, "no face was found")
+            raise UnusablePicture(reason.message, (reason,)) from error
+        return Seen(facing(degrees), QUALITY, b"face of " + image)
+
+
+def a_frame(sequence: int, *, camera_id: str = "north", captured_at: datetime = NOON) -> Frame:
+    return Frame(camera_id, sequence, captured_at, 0.0, b"jpeg")
+
+
+def a_sighting(entry_id: str = "s-1", score: float = 0.7) -> Sighting:
+    candidate = Candidate(entry_id, "0123456789abcdef", score, 0.25, 0.5, "wanted")
+    return Sighting(candidate, Box(1.0, 2.0, 30.0, 40.0), QUALITY, f"probe of {entry_id}".encode())
