@@ -33,8 +33,11 @@ def size(jpeg: bytes) -> tuple[int, int] | None:
 def with_huffman_tables(jpeg: bytes) -> bytes:
     """The same bytes, with the standard tables put before the scan where the picture has none.
 
-    Cameras and AVI files that follow "AVI1" leave the tables out; a JPEG decoder needs them.
+    Cameras and AVI files that follow "AVI1" leave the tables out; a JPEG decoder needs them. What
+    is no JPEG stays as it is.
     """
+    if not is_jpeg(jpeg):
+        return jpeg
     for marker, start in _segments(jpeg):
         if marker == _DHT:
             return jpeg

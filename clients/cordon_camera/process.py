@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
+from collections.abc import Coroutine
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -76,7 +78,7 @@ def run(job: Job) -> int:
     try:
         identity = replace(load_identity(job.identity), server=job.server)
         camera = CameraStream(identity, job.source, job.stream, choose_report(job.as_json))
-        return asyncio.run(camera.run())
+        return asyncio.run(_until_told_to_stop(camera.run()))
     except KeyboardInterrupt:
         return _INTERRUPTED
     except ClientError as error:
@@ -85,6 +87,24 @@ def run(job: Job) -> int:
     except Exception as error:  # noqa: BLE001 - the top: the person hears of it, with --debug in full
         print_error(error, debug=job.debug)
         return ExitCode.FAILED
+
+
+async def _until_told_to_stop(streaming: Coroutine[Any, Any, ExitCode]) -> ExitCode:
+    """Streams; SIGTERM ends it in order, as Ctrl-C does, and is no fault."""
+    told = asyncio.Event()
+    task = asyncio.ensure_future(streaming)
+
+    def stop() -> None:
+        told.set()
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not told.is_set():
+            raise
+        return ExitCode.OK
 
 
 def to_bytes(job: Job) -> bytes:

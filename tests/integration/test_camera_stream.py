@@ -94,7 +94,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> Non
     """Waits until the condition holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - the condition is another thread's
+            await asyncio.sleep(0.01)
 
 
 async def test_every_picture_of_a_folder_arrives_untouched_and_in_order(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -23,8 +24,8 @@ _FPS_AS_VIDEO = 25.0
 class FolderSource:
     """Every picture of a folder and of the folders in it, once (or in a loop).
 
-    JPEG files pass through untouched, EXIF orientation included. A file of another kind that
-    cannot be read is named in `skipped` and left out.
+    JPEG files pass through untouched, EXIF orientation included. So do files that are no picture
+    after all: the server says of each, by name, what is wrong.
     """
 
     def __init__(self, source: SourceSettings, stream: StreamSettings) -> None:
@@ -33,7 +34,6 @@ class FolderSource:
         self._described = source.describe()
         self._stream = stream
         self._stop = Event()
-        self.skipped: list[str] = []
         check_readable(self._folder, self._described)
         self._paths = picture_files(self._folder)
         if not self._paths:
@@ -45,8 +45,6 @@ class FolderSource:
         while True:
             for path in self._paths:
                 picture = self._read(path)
-                if picture is None:
-                    continue
                 if not metronome.wait(0.0):
                     return
                 yield taken_now(picture)
@@ -56,32 +54,24 @@ class FolderSource:
     def close(self) -> None:
         self._stop.set()
 
-    def _read(self, path: Path) -> Picture | None:
+    def _read(self, path: Path) -> Picture:
         name = str(path.relative_to(self._folder))
         try:
             data = path.read_bytes()
-        except OSError:
-            self.skipped.append(name)
-            return None
+        except OSError as error:
+            raise SourceError(Fault.NO_PERMISSION, f"file {path}", error.strerror or "") from error
         if jpeg_bytes.is_jpeg(data) or path.suffix.lower() in (".jpg", ".jpeg"):
             return jpeg_picture(data, name=name)
-        return self._decode(path, name)
+        return _decoded(path, name) or jpeg_picture(data, name=name)
 
-    def _decode(self, path: Path, name: str) -> Picture | None:
-        try:
-            container = Container(f"file:{path}", name)
-            picture, _ = next(container.pictures())
-        except (av.FFmpegError, OSError, SourceError):
-            self.skipped.append(name)
-            return None
-        return Picture(
-            picture.captured_at,
-            picture.width,
-            picture.height,
-            jpeg=picture.jpeg,
-            planes=picture.planes,
-            name=name,
-        )
+
+def _decoded(path: Path, name: str) -> Picture | None:
+    """The file's first picture; None where there is none."""
+    try:
+        picture, _ = next(Container(f"file:{path}", name).pictures())
+    except (av.FFmpegError, OSError, SourceError):
+        return None
+    return replace(picture, name=name)
 
 
 def picture_files(folder: Path) -> list[Path]:
