@@ -75,7 +75,8 @@ class FaceDetector:
 
 def candidates(outputs: Outputs, width: int, height: int, score_min: float) -> NDArray[np.float32]:
     """(n, 15): score, box (x, y, width, height), five landmarks (x, y); the best first."""
-    found = [_of_stride(outputs, stride, width, height, score_min) for stride in STRIDES]
+    with np.errstate(over="ignore", invalid="ignore"):  # What is not finite is dropped there.
+        found = [_of_stride(outputs, stride, width, height, score_min) for stride in STRIDES]
     rows = np.concatenate(found)
     order = np.argsort(-rows[:, 0], kind="stable")[:CANDIDATES_MAX]
     return rows[order]

@@ -80,7 +80,7 @@ def _check_size(picture: Pillow.Image, data: bytes) -> None:
 def _upright(picture: Pillow.Image) -> Pillow.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except (*_DAMAGED, UserWarning):
+    except _DAMAGED:
         return picture  # Damaged EXIF data say nothing about the orientation.
 
 

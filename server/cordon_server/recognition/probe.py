@@ -26,6 +26,8 @@ MARGIN = 0.4
 BLUR_BLOCKS = 3
 # The blurred ellipse, in box half-sizes: detectors' boxes end at the forehead and the ears.
 BLUR_REACH = 1.5
+# Up to this share of the shown face's width another face is a much smaller one.
+SMALL_SHARE = 0.5
 
 
 def probe_jpeg(image: Image, face: Face, others: Sequence[Face]) -> bytes:
@@ -52,7 +54,8 @@ def crop_area(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
 def blur_other(image: Image, face: Box, other: Box) -> None:
     """Makes `other` unrecognisable, in place, but for the pixels that lie nearer to `face`.
 
-    Nearness is counted in sizes of each face, so a small face before a large one is blurred whole.
+    Nearness is counted in sizes of each face. A much smaller one is blurred whole wherever it is: on
+    a child held up, a badge or a printed shirt.
     """
     height, width = image.shape[:2]
     x0, x1 = _span(other.x, other.width, width)
@@ -61,7 +64,9 @@ def blur_other(image: Image, face: Box, other: Box) -> None:
         return
     part = image[y0:y1, x0:x1]
     reach = _distance(other, x0, y0, x1, y1)
-    theirs = (reach <= BLUR_REACH) & (reach < _distance(face, x0, y0, x1, y1))
+    theirs = reach <= BLUR_REACH
+    if other.width > face.width * SMALL_SHARE:
+        theirs &= reach < _distance(face, x0, y0, x1, y1)
     part[theirs] = _mosaic(part, other)[theirs]
 
 

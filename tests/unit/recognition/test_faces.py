@@ -204,7 +204,7 @@ def test_blur_lowers_sharpness_and_dimming_lowers_luminance(portrait: Path, mode
     blurred = measure(face, cv2.GaussianBlur(crop, (0, 0), 3))
     dim = measure(face, (crop * 0.3).astype(np.uint8))
 
-    assert blurred.sharpness < plain.sharpness / 10
+    assert blurred.sharpness < plain.sharpness / 4
     assert dim.luminance == pytest.approx(plain.luminance * 0.3, abs=2)
     grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
     assert plain.sharpness == pytest.approx(cv2.Laplacian(grey, cv2.CV_64F).var(), rel=1e-4)
