@@ -42,6 +42,7 @@ def video(path: Path, images: Iterable[Image], *, codec: str = "libx264", fps: i
     """A video file of these pictures."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
+        assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for index, image in enumerate(images):
             if index == 0:

@@ -17,10 +17,10 @@ from cordon.v1 import recognition_pb2_grpc
 from cordon_client.identity import ClientIdentity
 from tests.helpers.site_identity import SiteAuthority
 
-Outcome = Callable[[pb.Frame], int]
+Outcome = Callable[[pb.Frame], pb.FrameOutcome.ValueType]
 
 
-def processed(_: pb.Frame) -> int:
+def processed(_: pb.Frame) -> pb.FrameOutcome.ValueType:
     """Every frame is processed."""
     return pb.FRAME_OUTCOME_PROCESSED
 
@@ -35,7 +35,7 @@ class Script:
     """Every stream is refused with this."""
     break_after: int = 0
     """The next stream breaks, unanswered, once it has received so many frames; then this is 0."""
-    halt: tuple[int, str] | None = None
+    halt: tuple[pb.HaltReason.ValueType, str] | None = None
     """Every stream is halted at its first frame."""
     advice: pb.Advice | None = None
     clock_ahead: timedelta = timedelta()
@@ -112,7 +112,7 @@ class RecognitionServer(recognition_pb2_grpc.RecognitionServiceServicer):
 
     def _result(self, frame: pb.Frame) -> pb.FrameResult:
         outcome = self.script.outcome(frame)
-        result = pb.FrameResult(sequence=frame.sequence, outcome=outcome)  # type: ignore[arg-type]  # an enum's number
+        result = pb.FrameResult(sequence=frame.sequence, outcome=outcome)
         if outcome == pb.FRAME_OUTCOME_PROCESSED:
             result.faces.detected = result.faces.searched = 2
         if outcome == pb.FRAME_OUTCOME_REJECTED:

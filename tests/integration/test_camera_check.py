@@ -21,7 +21,7 @@ from cordon_camera.check import Finding, check_source
 from cordon_camera.check_server import check_server
 from cordon_camera.faults import FAULTS, Fault, SourceError
 from cordon_camera.settings import SourceKind, SourceSettings, StreamSettings
-from cordon_camera.sources import container, open_source, webcam
+from cordon_camera.sources import container, open_source
 from cordon_client.errors import ClientError, ExitCode
 from cordon_client.identity import ClientIdentity
 from tests.helpers import pictures
@@ -288,7 +288,7 @@ def test_a_busy_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def busy(*_: object) -> int:
         raise OSError(errno.EBUSY, "Device or resource busy")
 
-    monkeypatch.setattr(webcam.os, "open", busy)
+    monkeypatch.setattr(os, "open", busy)
 
     found = findings(SourceSettings(SourceKind.WEBCAM, device="/dev/null"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from cordon_camera.settings import (
 from cordon_camera.sources.rtsp import url_of
 from cordon_client.errors import ExitCode
 
-RTSP = {"kind": SourceKind.RTSP, "host": "10.0.0.7"}
+RTSP: dict[str, Any] = {"kind": SourceKind.RTSP, "host": "10.0.0.7"}
 
 
 @pytest.mark.parametrize(
