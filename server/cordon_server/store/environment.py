@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from cordon_server.store.sealing import Sealer
 
 ENGINE = 0
 """LMDB 0.9; the wheel's 1.0 engine writes files that 0.9 cannot read."""
+
+ROOM_BYTES_MIN = 2**20
+"""With less than this free, a write that failed half way failed for want of room."""
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -195,10 +199,16 @@ class Environment:
 
 
 def _translated(error: lmdb.Error, folder: Path) -> StorageFull | StorageDamaged:
-    text = str(error)
-    if isinstance(error, (lmdb.MapFullError, lmdb.DiskError)) or "No space left" in text:
+    if isinstance(error, lmdb.MapFullError) or _is_disk_full(error, folder):
         return StorageFull(
             f"there is no room left for {folder.name}: free disk space or raise "
             "storage.size_bytes_max, then try again; what was acknowledged before is safe"
         )
-    return StorageDamaged(f"the database {folder.name} cannot be used: {text}")
+    return StorageDamaged(f"the database {folder.name} cannot be used: {error}")
+
+
+def _is_disk_full(error: lmdb.Error, folder: Path) -> bool:
+    """LMDB says ENOSPC when nothing fits, but EIO when a part of a write still did."""
+    if "No space left" in str(error):
+        return True
+    return "Input/output" in str(error) and shutil.disk_usage(folder).free < ROOM_BYTES_MIN
