@@ -51,25 +51,25 @@ async def enrol_rows(
     reports = Reports(output, report)
     for bad in rows.bad:
         reports.add(RowReport.refused(bad, "bad_field", f"{bad.message}."))
-    with _progress(len(rows.good), shown=is_import) as advance:
+    try:
+        with _progress(len(rows.good), shown=is_import) as advance:
 
-        def on_report(found: RowReport) -> None:
-            reports.add(found)
-            advance()
+            def on_report(found: RowReport) -> None:
+                reports.add(found)
+                advance()
 
-        work = Import(
-            identity,
-            parent,
-            rows.good,
-            on_report=on_report,
-            on_trouble=talk,
-            validate_only=dry_run,
-            give_up_after_s=give_up_after_s,
-        )
-        try:
+            work = Import(
+                identity,
+                parent,
+                rows.good,
+                on_report=on_report,
+                on_trouble=talk,
+                validate_only=dry_run,
+                give_up_after_s=give_up_after_s,
+            )
             await work.run()
-        finally:
-            reports.publish(dry_run=dry_run)
+    finally:
+        reports.publish(dry_run=dry_run)
     if reports.is_clean:
         return ExitCode.OK
     nothing_went_in = reports.counts["rejected"] == len(reports.rows)

@@ -42,7 +42,6 @@ DEPLOYMENT_COLUMNS = {
     "NAME": "id",
     "LOCATION": "location",
     "STATE": "state",
-    "FROM": "start_time",
     "UNTIL": "end_time",
     "SUBJECTS": "entry_count",
     "MATCHES": "match_count",

@@ -96,7 +96,9 @@ def confirm(name: str, given: str | None, consequence: str) -> None:
     """Goes on only if the object's name was given or is typed now (exit code 2 otherwise)."""
     if given is None and sys.stdin.isatty():
         print(f"{consequence} This cannot be undone.", file=sys.stderr)
-        given = typer.prompt(f"Type {name} to go on", err=True)
+        # Not input(): its prompt goes to standard output, among the data.
+        print(f"Type {name} to go on: ", end="", file=sys.stderr, flush=True)
+        given = sys.stdin.readline()
     if given is None:
         raise ClientError(
             f"{name} was not confirmed.",

@@ -124,6 +124,8 @@ def print_error(error: BaseException, *, debug: bool = False) -> None:
         _say("error", error.what)
         _say("why", error.why)
         _say("hint", error.hint)
+    elif isinstance(error, OSError) and error.filename:
+        _say("error", f"{error.filename}: {error.strerror}.")
     else:
         _say("error", f"Unexpected {type(error).__name__}. This is a fault in cordon itself.")
         _say("hint", "cordon --debug … (the same command again, with a traceback)")

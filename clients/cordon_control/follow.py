@@ -47,38 +47,38 @@ class Follower:
     on_trouble: Callable[[str], None]
     """Is told in words when the connection is lost, and when it is back."""
 
+    _told: str = ""
+    """The trouble that was told last; empty while connected."""
+
     async def run(self) -> None:
         """Returns when `on_match` has enough; a ClientError where trying again cannot help."""
         async with open_channel(self.identity) as channel:
             stub = MatchServiceStub(channel)
             waits_s = full_jitter(_BASE_S, _CAP_S)
-            told = ""
             while True:
-                before = self.last
                 try:
-                    await self._subscribe(stub, is_back=bool(told))
+                    await self._subscribe(stub)
                     trouble = _unavailable("The server ended the stream.")
                 except Enough:
                     return
                 except grpc.aio.AioRpcError as error:
                     trouble = await self._weigh(error)
-                if self.last > before:
+                if not self._told:
                     waits_s = full_jitter(_BASE_S, _CAP_S)
-                    told = ""
-                if trouble.what != told:
-                    told = trouble.what
-                    self.on_trouble(f"{told} Trying again from #{self.last + 1}.")
+                if self._told != trouble.what:
+                    self._told = trouble.what
+                    self.on_trouble(f"{trouble.what} Trying again from #{self.last + 1}.")
                 await asyncio.sleep(next(waits_s))
 
-    async def _subscribe(self, stub: MatchServiceAsyncStub, *, is_back: bool) -> None:
+    async def _subscribe(self, stub: MatchServiceAsyncStub) -> None:
         request = match_pb2.SubscribeMatchesRequest(
             parent=self.deployment, after_sequence=self.last
         )
         stream = stub.SubscribeMatches(request)
         try:
             async for response in stream:
-                if is_back:
-                    is_back = False
+                if self._told:
+                    self._told = ""
                     self.on_trouble("Connected again.")
                 if response.HasField("match"):
                     await self._take(stub, response.match)

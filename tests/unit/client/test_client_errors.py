@@ -100,3 +100,9 @@ def test_a_traceback_is_for_debug_only(capsys: pytest.CaptureFixture[str]) -> No
     assert "ZeroDivisionError" in plain
     assert "4711" not in plain
     assert "4711" in debugged
+
+
+def test_a_file_that_cannot_be_opened_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(PermissionError(13, "Permission denied", "/root/report.csv"))
+
+    assert capsys.readouterr().err == "error: /root/report.csv: Permission denied.\n"
