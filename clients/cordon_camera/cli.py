@@ -13,7 +13,14 @@ from cordon_client.cli import run as run_command
 if TYPE_CHECKING:
     from cordon_camera.settings import SourceSettings, StreamSettings
 
-app = new_app("Stream a camera to the recognition server, or check why there is no picture.")
+app = new_app(
+    """Stream a camera to the recognition server, or check why there is no picture.
+
+    \b
+    Example:
+      cordon camera run --file street.mp4
+    """
+)
 
 ConfigOption = Annotated[
     Path | None,

@@ -23,7 +23,8 @@ app = typer.Typer(
     help="Run the recognition server.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
+    epilog="Example: cordon server run --config site/cordon.toml",
 )
 
 EXIT_FAILED = 1
