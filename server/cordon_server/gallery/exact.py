@@ -67,7 +67,9 @@ class Gallery:
     def add(self, references: Iterable[Reference]) -> None:
         """Adds references, passing over those it has; raises `InvalidInput`, adding none, when a
         template is not finite, not of unit norm, or of another model or dimension."""
-        given = {(each.entry_id, each.reference_id): each for each in references}
+        given: dict[tuple[str, str], Reference] = {}
+        for reference in references:
+            given.setdefault((reference.entry_id, reference.reference_id), reference)
         fresh = [each for key, each in given.items() if key not in self._known]
         for reference in fresh:
             check_template(reference.template, self.model_id, self.dimension)
@@ -160,5 +162,6 @@ def check_template(template: Template, model_id: str, dimension: int) -> None:
         )
     if vector.shape != (dimension,) or not np.isfinite(vector).all():
         raise InvalidInput(f"a template is {dimension} finite numbers", field="template")
-    if not abs(float(np.linalg.norm(vector)) - 1.0) <= NORM_TOLERANCE:
+    # In float64, where the square of no float32 overflows.
+    if not abs(float(np.linalg.norm(vector.astype(np.float64))) - 1.0) <= NORM_TOLERANCE:
         raise InvalidInput("a template has unit norm", field="template")

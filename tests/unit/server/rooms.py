@@ -1,4 +1,4 @@
-"""What the tests of the server's rooms share: a clock that stands, databases, faces by the degree."""
+"""What the tests of the server's rooms share: a clock that stands, databases, faces by degrees."""
 
 from __future__ import annotations
 
