@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from pathlib import Path
+
+import pytest
+
+from cordon_server.domain import NotFound, NotReady, StorageFull
+from cordon_server.matches.log import MATCH_IMAGES, MATCHES, Decision, MatchLog
+from cordon_server.store.environment import Environment
+from tests.unit.server.rooms import MODEL, Clock, a_frame, a_sighting, open_environment
+
+TABLES = (MATCHES, MATCH_IMAGES)
+ANNA, BEN = "spiffe://site.local/control/anna", "spiffe://site.local/control/ben"
+
+
+@pytest.fixture
+async def environment(tmp_path: Path, writer: Executor) -> AsyncIterator[Environment]:
+    environment = open_environment(tmp_path / "log", TABLES, writer)
+    yield environment
+    await environment.close()
+
+
+@pytest.fixture
+def log(environment: Environment, clock: Clock) -> MatchLog:
+    return MatchLog(environment, model_id=MODEL, clock=clock)
+
+
+async def append(log: MatchLog, count: int, frame: int = 1) -> None:
+    await log.append(a_frame(frame), tuple(a_sighting(f"s-{n}") for n in range(count)))
+
+
+async def test_a_match_says_what_was_seen_where_when_and_by_which_rule(
+    log: MatchLog, clock: Clock
+) -> None:
+    clock.advance(seconds=2)
+    sighting = a_sighting("s-1", 0.71)
+    frame = a_frame(9, camera_id="south")
+
+    await log.append(frame, (sighting,))
+
+    match = await log.get(1)
+    assert (match.camera_id, match.frame_sequence) == ("south", 9)
+    assert (match.captured_at, match.create_time) == (frame.captured_at, clock.now)
+    assert (match.entry_id, match.category, match.score) == ("s-1", "wanted", 0.71)
+    assert (match.margin, match.threshold, match.model_id) == (0.25, 0.5, MODEL)
+    assert (match.box, match.quality) == (sighting.box, sighting.quality)
+    assert match.adjudication is None
+    assert await log.image(1) == b"probe of s-1"
+
+
+async def test_sequences_have_no_gap_however_many_append_at_once(log: MatchLog) -> None:
+    counts = [1, 3, 0, 2, 1, 5, 0, 1, 4, 2]
+    await asyncio.gather(*(append(log, count, frame) for frame, count in enumerate(counts, 1)))
+
+    matches = await log.after(0, 1000)
+    assert [match.sequence for match in matches] == list(range(1, sum(counts) + 1))
+    assert log.head == sum(counts)
+    for frame, count in enumerate(counts, 1):
+        own = [match.sequence for match in matches if match.frame_sequence == frame]
+        assert own == list(range(own[0], own[0] + count)) if count else own == []
+
+
+async def test_the_log_goes_on_where_it_stood_after_reopening(
+    tmp_path: Path, writer: Executor, clock: Clock
+) -> None:
+    first = open_environment(tmp_path / "again", TABLES, writer)
+    log = MatchLog(first, model_id=MODEL, clock=clock)
+    await append(log, 3)
+    decided = await log.adjudicate(2, Decision.TRUE, ANNA, dry_run=False)
+    await first.close()
+
+    second = open_environment(tmp_path / "again", TABLES, writer)
+    reopened = MatchLog(second, model_id=MODEL, clock=clock)
+    assert reopened.head == 3
+    await append(reopened, 1)
+
+    assert [match.sequence for match in await reopened.after(0, 9)] == [1, 2, 3, 4]
+    assert await reopened.get(2) == decided
+    await second.close()
+
+
+async def test_reading_goes_on_after_a_sequence_in_order_and_in_portions(log: MatchLog) -> None:
+    await append(log, 7)
+
+    assert [match.sequence for match in await log.after(0, 3)] == [1, 2, 3]
+    assert [match.sequence for match in await log.after(3, 3)] == [4, 5, 6]
+    assert [match.sequence for match in await log.after(6, 3)] == [7]
+    assert await log.after(7, 3) == []
+    assert await log.after(2**64 - 1, 3) == []
+
+
+async def test_order_holds_past_the_first_byte_of_the_key(log: MatchLog) -> None:
+    await append(log, 300)
+
+    assert [match.sequence for match in await log.after(250, 50)] == list(range(251, 301))
+
+
+async def test_a_wait_ends_when_the_log_has_grown(log: MatchLog) -> None:
+    waiting = asyncio.create_task(log.wait_beyond(1, 30))
+    await append(log, 1)
+    assert not waiting.done()
+    await append(log, 1)
+
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_wait_for_what_is_there_is_none(log: MatchLog) -> None:
+    await append(log, 1)
+
+    await asyncio.wait_for(log.wait_beyond(0, 30), 5)
+
+
+async def test_a_wait_ends_with_its_time_and_with_the_log(log: MatchLog) -> None:
+    await asyncio.wait_for(log.wait_beyond(0, 0.01), 5)
+    waiting = asyncio.create_task(log.wait_beyond(0, 30))
+    await asyncio.sleep(0)
+
+    await log.close()
+
+    await asyncio.wait_for(waiting, 5)
+    assert log.is_closed
+    await asyncio.wait_for(log.wait_beyond(99, 30), 5)
+
+
+async def test_a_decision_is_recorded_once_and_stands(log: MatchLog, clock: Clock) -> None:
+    await append(log, 2)
+    decided = await log.adjudicate(1, Decision.FALSE, ANNA, dry_run=False)
+    made_at = clock.now
+    clock.advance(minutes=1)
+
+    again = await log.adjudicate(1, Decision.FALSE, ANNA, dry_run=False)
+
+    assert decided.adjudication is not None
+    assert (decided.adjudication.decision, decided.adjudication.adjudicator) == (
+        Decision.FALSE,
+        ANNA,
+    )
+    assert decided.adjudication.create_time == made_at
+    assert again == decided
+    for decision, person in ((Decision.TRUE, ANNA), (Decision.FALSE, BEN)):
+        with pytest.raises(NotReady, match="a decision stands"):
+            await log.adjudicate(1, decision, person, dry_run=False)
+    assert await log.get(1) == decided
+    assert (await log.get(2)).adjudication is None
+
+
+async def test_of_two_who_decide_at_once_one_is_refused(log: MatchLog) -> None:
+    await append(log, 1)
+
+    answers = await asyncio.gather(
+        log.adjudicate(1, Decision.TRUE, ANNA, dry_run=False),
+        log.adjudicate(1, Decision.FALSE, BEN, dry_run=False),
+        return_exceptions=True,
+    )
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["MatchRecord", "NotReady"]
+
+
+async def test_a_dry_decision_is_not_recorded(log: MatchLog) -> None:
+    await append(log, 1)
+
+    trial = await log.adjudicate(1, Decision.TRUE, ANNA, dry_run=True)
+
+    assert trial.adjudication is not None
+    assert (await log.get(1)).adjudication is None
+
+
+async def test_a_match_that_is_not_there_is_said_with_where_the_log_ends(log: MatchLog) -> None:
+    await append(log, 2)
+
+    for asked in (
+        log.get(3),
+        log.image(3),
+        log.adjudicate(3, Decision.TRUE, ANNA, dry_run=False),
+    ):
+        with pytest.raises(NotFound, match=r"no match 3 .* newest is 2"):
+            await asked
+
+
+async def test_a_full_disk_costs_no_sequence_and_nothing_acknowledged(
+    tmp_path: Path, writer: Executor, clock: Clock
+) -> None:
+    environment = open_environment(tmp_path / "full", TABLES, writer, size_bytes_max=2**20)
+    log = MatchLog(environment, model_id=MODEL, clock=clock)
+
+    async def fill() -> None:
+        while True:
+            await append(log, 100)
+
+    with pytest.raises(StorageFull):
+        await fill()
+
+    head = log.head
+    assert head >= 100
+    assert [m.sequence for m in await log.after(0, 100_000)] == list(range(1, head + 1))
+    await environment.close()
