@@ -58,7 +58,7 @@ class Import:
     rows: Sequence[Row]
     on_report: Callable[[RowReport], None]
     on_trouble: Callable[[str], None]
-    """Is told in words when the connection is lost."""
+    """Is told in words when the connection is lost; not again until it was back."""
     validate_only: bool = False
     give_up_after_s: float = 60.0
     _request_id: str = field(default_factory=new_request_id)
@@ -68,6 +68,8 @@ class Import:
     """Sent, by number, in order; never more than IN_FLIGHT_MAX."""
     _is_careful: bool = False
     """Rows go one at a time: a refusal that a failed write hid comes out."""
+    _told: str = ""
+    """The trouble that was told last; empty since the last answer."""
     _progress_s: float = 0.0
     """When something was last answered, monotonic."""
 
@@ -145,6 +147,7 @@ class Import:
                     continue  # Not one of ours.
                 slots.release()
                 self._progress_s = time.monotonic()
+                self._told = ""
                 self._settle(row, RowReport.answered(row, response))
         except grpc.aio.AioRpcError as error:
             return error
@@ -177,7 +180,9 @@ class Import:
                 hint=again(),
                 exit_code=ExitCode.UNAVAILABLE,
             )
-        self.on_trouble(f"{reason.what} Trying again.")
+        if reason.what != self._told:
+            self._told = reason.what
+            self.on_trouble(f"{reason.what} Trying again.")
 
 
 async def _answer(stream: Stream) -> watchlist_pb2.ImportReferencesResponse | None:

@@ -100,7 +100,7 @@ class Reports:
         rows = sorted(self.rows, key=lambda report: report.row)
         if self.output is Format.NAME:
             rows = [report for report in rows if report.reference]
-        if self.output is not Format.JSONL:
+        if self.output is not Format.JSONL and (rows or self.output is Format.JSON):
             records = [{**report.record, "told": told(report.reasons)} for report in rows]
             if self.output is Format.JSON:
                 records = [report.record for report in rows]

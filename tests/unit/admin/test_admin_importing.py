@@ -159,7 +159,7 @@ async def test_lost_connections_lose_no_row_and_repeat_none(tmp_path: Path) -> N
     assert len(servicer.enrolled) == 30
     # What had landed without an answer is answered so the second time.
     assert [r.outcome for r in reports].count("already_enrolled") >= 3
-    assert len(troubles) == 4
+    assert 1 <= len(troubles) <= 4
 
 
 async def test_the_act_keeps_its_request_id_across_connections(tmp_path: Path) -> None:
@@ -207,7 +207,8 @@ async def test_it_gives_up_on_a_server_that_stays_away(tmp_path: Path) -> None:
     assert gone.value.exit_code is ExitCode.UNAVAILABLE
     assert "3 rows are not answered" in gone.value.what
     assert reports == []
-    assert any("No server answers" in trouble for trouble in troubles)
+    assert [trouble for trouble in troubles if "No server answers" in trouble] == troubles
+    assert len(troubles) == 1
 
 
 async def test_pictures_that_cannot_be_sent_are_reported_and_the_others_go_on(
