@@ -29,6 +29,9 @@ DETECT_WIDTH = 640
 DETECT_HEIGHT = 384
 # Boxes that overlap more than this are one face; the value YuNet was published with.
 OVERLAP_MAX = 0.3
+# Down to here (full HD to 640) linear sampling finds as many faces, as exactly, as averaging, in a
+# third of the time; below it skips pixels.
+_LINEAR_SCALE_MIN = 0.3
 # Box sizes in strides, as logarithms: e**8 is beyond every picture, and overflows nothing.
 _LOG_SIZE_MAX = 8.0
 
@@ -148,9 +151,9 @@ class _Letterbox:
             self._canvas[:] = 0
             self._filled = size
         target = self._canvas[: size[1], : size[0]]
-        shrinking = scale < 1.0
+        is_far = scale < _LINEAR_SCALE_MIN
         cv2.resize(
-            image, size, dst=target, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+            image, size, dst=target, interpolation=cv2.INTER_AREA if is_far else cv2.INTER_LINEAR
         )
         to_planes(self._canvas, self._planes[0], self._normalisation)
         return self._planes, scale

@@ -54,8 +54,8 @@ def crop_area(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
 def blur_other(image: Image, face: Box, other: Box) -> None:
     """Makes `other` unrecognisable, in place, but for the pixels that lie nearer to `face`.
 
-    Nearness is counted in sizes of each face. A much smaller one is blurred whole wherever it is: on
-    a child held up, a badge or a printed shirt.
+    Nearness is counted in sizes of each face. A much smaller one is blurred whole wherever it is:
+    a child held up, a badge, a printed shirt.
     """
     height, width = image.shape[:2]
     x0, x1 = _span(other.x, other.width, width)
