@@ -26,13 +26,14 @@ from cordon_server.authority.records import (
 )
 from cordon_server.domain import FaceCounts, InvalidInput, Quality, Reason, ReasonCode
 from cordon_server.matches.log import Decision, MatchRecord
-from cordon_server.sessions.camera import Answer, CameraSession, Fate, Halted, HaltReason
+from cordon_server.recognition.line import FrameFate, Outcome
+from cordon_server.sessions.camera import CameraSession, Halted, HaltReason
 
 OUTCOMES = {
-    Fate.PROCESSED: recognition_pb2.FRAME_OUTCOME_PROCESSED,
-    Fate.SUPERSEDED: recognition_pb2.FRAME_OUTCOME_SUPERSEDED,
-    Fate.EXPIRED: recognition_pb2.FRAME_OUTCOME_EXPIRED,
-    Fate.REJECTED: recognition_pb2.FRAME_OUTCOME_REJECTED,
+    FrameFate.PROCESSED: recognition_pb2.FRAME_OUTCOME_PROCESSED,
+    FrameFate.SUPERSEDED: recognition_pb2.FRAME_OUTCOME_SUPERSEDED,
+    FrameFate.EXPIRED: recognition_pb2.FRAME_OUTCOME_EXPIRED,
+    FrameFate.REJECTED: recognition_pb2.FRAME_OUTCOME_REJECTED,
 }
 HALT_REASONS = {
     HaltReason.DEPLOYMENT_ENDED: recognition_pb2.HALT_REASON_DEPLOYMENT_ENDED,
@@ -127,10 +128,10 @@ def _camera_live(session: CameraSession) -> camera_pb2.CameraLive:
     live = camera_pb2.CameraLive(
         connect_time=timestamp(counts.connect_time),
         frames_received=counts.received,
-        frames_processed=counts.fates[Fate.PROCESSED],
-        frames_superseded=counts.fates[Fate.SUPERSEDED],
-        frames_expired=counts.fates[Fate.EXPIRED],
-        frames_rejected=counts.fates[Fate.REJECTED],
+        frames_processed=counts.fates[FrameFate.PROCESSED],
+        frames_superseded=counts.fates[FrameFate.SUPERSEDED],
+        frames_expired=counts.fates[FrameFate.EXPIRED],
+        frames_rejected=counts.fates[FrameFate.REJECTED],
         faces_searched=counts.faces_searched,
         deployment=f"deployments/{session.deployment_id}",
     )
@@ -254,7 +255,7 @@ def match(record: MatchRecord, deployment_id: str) -> match_pb2.Match:
     return message
 
 
-def frame_result(answer: Answer, latency_s: float) -> recognition_pb2.FrameResult:
+def frame_result(answer: Outcome, latency_s: float) -> recognition_pb2.FrameResult:
     """What a camera hears of one frame."""
     message = recognition_pb2.FrameResult(
         sequence=answer.frame.sequence,

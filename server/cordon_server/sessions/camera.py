@@ -1,6 +1,6 @@
 """One camera's stream as the server sees it: credit, order, clock, counts; knows no gRPC.
 
-Every frame that is offered ends in exactly one `Answer`. A frame holds its credit until its answer
+Every frame that is offered ends in exactly one `Outcome`. A frame holds its credit until its answer
 is taken to be told, so that answers wait in a queue that credit bounds, however slowly the camera
 reads.
 """
@@ -14,16 +14,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
-from cordon_server.domain import CordonError, Frame, FrameResult, InvalidFrame, InvalidInput
-
-
-class Fate(Enum):
-    """A frame's fate."""
-
-    PROCESSED = "processed"
-    SUPERSEDED = "superseded"
-    EXPIRED = "expired"
-    REJECTED = "rejected"
+from cordon_server.domain import CordonError, Frame, InvalidFrame, InvalidInput
+from cordon_server.recognition.line import FrameFate, Outcome
 
 
 class HaltReason(Enum):
@@ -33,16 +25,6 @@ class HaltReason(Enum):
     WINDOW_CLOSED = "window_closed"
     CAMERA_REVOKED = "camera_revoked"
     SERVER_STOPPING = "server_stopping"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one frame; `result` where it was processed, `error` where it was rejected."""
-
-    frame: Frame
-    fate: Fate
-    result: FrameResult | None = None
-    error: CordonError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +50,7 @@ class Counts:
     last_frame_time: datetime | None = None
     received: int = 0
     faces_searched: int = 0
-    fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    fates: dict[FrameFate, int] = field(default_factory=lambda: dict.fromkeys(FrameFate, 0))
 
 
 class CameraSession:
@@ -89,12 +71,13 @@ class CameraSession:
         self.counts = Counts(now)
         self.credit = credit
         self.is_halted = False
-        self._answers: asyncio.Queue[Answer | Halted | None] = asyncio.Queue()
+        self._answers: asyncio.Queue[Outcome | Halted | None] = asyncio.Queue()
         self._clock_skew_max = clock_skew_max
         self._under_way = 0
         self._untold = 0
         self._newest = 0
         self._is_draining = False
+        self._last: Halted | None = None
         self._mailbox: Mailbox | None = None
         self._on_close = on_close
 
@@ -129,25 +112,25 @@ class CameraSession:
         self.counts.received += 1
         self.counts.last_frame_time = now
         if (error := check_clock(frame.captured_at, now, self._clock_skew_max)) is not None:
-            self.answer(Answer(frame, Fate.REJECTED, error=error))
+            self.answer(Outcome(frame, FrameFate.REJECTED, error=error))
             return
         assert self._mailbox is not None
         try:
             self._mailbox.put(frame)
         except CordonError as refused:
-            self.answer(Answer(frame, Fate.REJECTED, error=refused))
+            self.answer(Outcome(frame, FrameFate.REJECTED, error=refused))
 
-    async def next_answer(self) -> Answer | Halted | None:
+    async def next_answer(self) -> Outcome | Halted | None:
         """What to tell the camera next, when there is something; None when nothing will follow.
 
         An answer's credit is the camera's again.
         """
         answer = await self._answers.get()
-        if isinstance(answer, Answer):
+        if isinstance(answer, Outcome):
             self._untold -= 1
         return answer
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: Outcome) -> None:
         """Counts a frame's fate and hands it to the camera."""
         self._under_way -= 1
         self.counts.fates[answer.fate] += 1
@@ -157,19 +140,27 @@ class CameraSession:
         self._end_when_drained()
 
     def drain(self) -> None:
-        """The camera sends no more: None follows the last answer."""
+        """The camera sends no more: None, or the halt, follows the last answer."""
         self._is_draining = True
         self._end_when_drained()
 
     def _end_when_drained(self) -> None:
         if self._is_draining and not self._under_way:
-            self._answers.put_nowait(None)
+            self._answers.put_nowait(self._last)
 
-    def halt(self, reason: HaltReason, message: str) -> None:
-        """Tells the camera to stop, once; what follows is not told."""
-        if not self.is_halted:
-            self.is_halted = True
-            self._answers.put_nowait(Halted(reason, message))
+    def halt(self, reason: HaltReason, message: str, *, after_answers: bool = False) -> None:
+        """Tells the camera to stop, once; what follows is not told.
+
+        With `after_answers` the frames under way are answered first.
+        """
+        if self.is_halted:
+            return
+        self.is_halted = True
+        self._last = Halted(reason, message)
+        if after_answers:
+            self.drain()
+        else:
+            self._answers.put_nowait(self._last)
 
     def close(self) -> None:
         """Takes no more frames; those under way are finished but not told."""

@@ -25,7 +25,7 @@ from cordon_server.domain import (
     NotReady,
 )
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
-from cordon_server.sessions.camera import Answer, CameraSession, Fate, HaltReason, check_clock
+from cordon_server.sessions.camera import CameraSession, HaltReason, check_clock
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
 
 log = structlog.get_logger()
@@ -82,9 +82,10 @@ class Live:
     async def stop(self) -> None:
         """Sends the cameras away and closes every database."""
         self._is_stopping = True
-        self._halt_all(
-            HaltReason.SERVER_STOPPING, "the server is going down; connect again in a moment"
-        )
+        going = "the server is going down; connect again in a moment"
+        for deployment in self._open.values():
+            for session in list(deployment.cameras.values()):
+                session.halt(HaltReason.SERVER_STOPPING, going, after_answers=True)
         for deployment in self._open.values():
             await deployment.log.close()
 
@@ -269,7 +270,7 @@ class Live:
         if outcome.result is not None and outcome.result.sightings:
             self._tasks.create_task(self._log_then_answer(deployment, session, outcome))
         else:
-            session.answer(_answer(outcome))
+            session.answer(outcome)
 
     async def _log_then_answer(
         self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome
@@ -285,10 +286,10 @@ class Live:
             await deployment.log.append(outcome.frame, listed)
         except CordonError as error:
             log.error("match.not_logged", deployment=session.deployment_id, error=error.message)
-            session.answer(Answer(outcome.frame, Fate.REJECTED, error=error))
+            session.answer(Outcome(outcome.frame, FrameFate.REJECTED, error=error))
             return
         result = FrameResult(outcome.result.counts, listed)
-        session.answer(Answer(outcome.frame, Fate.PROCESSED, result=result))
+        session.answer(Outcome(outcome.frame, FrameFate.PROCESSED, result=result))
 
     async def _watch_windows(self) -> None:
         while not self._is_stopping:
@@ -301,20 +302,3 @@ class Live:
                             f"the window of deployment {record.deployment_id} is over",
                         )
             await asyncio.sleep(WINDOW_CHECK_S)
-
-    def _halt_all(self, reason: HaltReason, message: str) -> None:
-        for deployment in self._open.values():
-            for session in list(deployment.cameras.values()):
-                session.halt(reason, message)
-
-
-_FATES = {
-    FrameFate.PROCESSED: Fate.PROCESSED,
-    FrameFate.SUPERSEDED: Fate.SUPERSEDED,
-    FrameFate.EXPIRED: Fate.EXPIRED,
-    FrameFate.REJECTED: Fate.REJECTED,
-}
-
-
-def _answer(outcome: Outcome) -> Answer:
-    return Answer(outcome.frame, _FATES[outcome.fate], outcome.result, outcome.error)

@@ -15,14 +15,8 @@ from cordon_server.domain import (
     LimitReached,
     NotNow,
 )
-from cordon_server.sessions.camera import (
-    Answer,
-    CameraSession,
-    Fate,
-    Halted,
-    HaltReason,
-    check_clock,
-)
+from cordon_server.recognition.line import FrameFate, Outcome
+from cordon_server.sessions.camera import CameraSession, Halted, HaltReason, check_clock
 from tests.unit.server.rooms import NOON, a_frame
 
 SKEW_MAX = timedelta(seconds=30)
@@ -60,11 +54,11 @@ def a_session(credit: int = 2) -> tuple[CameraSession, Box]:
     return session, box
 
 
-def processed(frame: Frame, searched: int = 1) -> Answer:
-    return Answer(frame, Fate.PROCESSED, FrameResult(FaceCounts(searched=searched), ()))
+def processed(frame: Frame, searched: int = 1) -> Outcome:
+    return Outcome(frame, FrameFate.PROCESSED, FrameResult(FaceCounts(searched=searched), ()))
 
 
-async def heard(session: CameraSession) -> Answer | Halted | None:
+async def heard(session: CameraSession) -> Outcome | Halted | None:
     return await asyncio.wait_for(session.next_answer(), 5)
 
 
@@ -79,7 +73,7 @@ async def test_a_frame_goes_to_the_mailbox_and_its_answer_to_the_camera() -> Non
     assert await heard(session) == processed(frame, searched=3)
     assert session.counts.received == 1
     assert session.counts.last_frame_time == NOON
-    assert session.counts.fates[Fate.PROCESSED] == 1
+    assert session.counts.fates[FrameFate.PROCESSED] == 1
     assert session.counts.faces_searched == 3
 
 
@@ -161,8 +155,8 @@ async def test_a_frame_of_an_impossible_time_is_rejected_and_the_stream_goes_on(
     session.offer(a_frame(2), NOON)
 
     answer = await heard(session)
-    assert isinstance(answer, Answer)
-    assert answer.fate is Fate.REJECTED
+    assert isinstance(answer, Outcome)
+    assert answer.fate is FrameFate.REJECTED
     assert answer.error is not None
     assert answer.error.reason == "CLOCK_OFF"
     assert [frame.sequence for frame in box.frames] == [2]
@@ -177,8 +171,8 @@ async def test_a_frame_that_the_mailbox_refuses_is_answered_too(
 
     session.offer(a_frame(1), NOON)
 
-    assert await heard(session) == Answer(a_frame(1), Fate.REJECTED, error=refusal)
-    assert session.counts.received == session.counts.fates[Fate.REJECTED] == 1
+    assert await heard(session) == Outcome(a_frame(1), FrameFate.REJECTED, error=refusal)
+    assert session.counts.received == session.counts.fates[FrameFate.REJECTED] == 1
 
 
 async def test_after_the_last_answer_of_a_drained_stream_nothing_follows() -> None:
@@ -225,14 +219,14 @@ async def test_closing_closes_the_mailbox() -> None:
 
 STEPS = st.lists(
     st.sampled_from(["offer", "offer", "late", "answer", "answer", "hear", "hear", "refuse"])
-    | st.sampled_from(list(Fate)),
+    | st.sampled_from(list(FrameFate)),
     max_size=60,
 )
 
 
 @settings(max_examples=150, deadline=None)
 @given(STEPS, st.integers(1, 5))
-def test_every_frame_taken_ends_in_exactly_one_count(steps: list[str | Fate], credit: int) -> None:
+def test_every_frame_taken_ends_in_exactly_one_count(steps: list[str | FrameFate], credit: int) -> None:
     session, box = a_session(credit)
     sequence = offered = told = 0
     waiting: list[Frame] = []
@@ -261,14 +255,14 @@ def test_every_frame_taken_ends_in_exactly_one_count(steps: list[str | Fate], cr
         elif step == "hear":
             told += take()
         elif waiting:
-            fate = step if isinstance(step, Fate) else Fate.PROCESSED
-            session.answer(Answer(waiting.pop(0), fate))
+            fate = step if isinstance(step, FrameFate) else FrameFate.PROCESSED
+            session.answer(Outcome(waiting.pop(0), fate))
         counts = session.counts
         assert counts.received == offered == sum(counts.fates.values()) + len(waiting)
         assert session._answers.qsize() <= credit
 
     session.drain()
     for frame in waiting:
-        session.answer(Answer(frame, Fate.EXPIRED))
+        session.answer(Outcome(frame, FrameFate.EXPIRED))
     told += take()
     assert session.counts.received == sum(session.counts.fates.values()) == offered == told

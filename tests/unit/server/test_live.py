@@ -28,7 +28,7 @@ from cordon_server.domain import (
 from cordon_server.gallery import Gallery
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
 from cordon_server.sessions import live as live_module
-from cordon_server.sessions.camera import Answer, CameraSession, Fate, Halted, HaltReason
+from cordon_server.sessions.camera import CameraSession, Halted, HaltReason
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
 from cordon_server.sessions.live import Live, StreamLimits
 from cordon_server.store.environment import Environment
@@ -177,7 +177,7 @@ async def site(
         await live.close()
 
 
-async def heard(session: CameraSession) -> Answer | Halted | None:
+async def heard(session: CameraSession) -> Outcome | Halted | None:
     return await asyncio.wait_for(session.next_answer(), 5)
 
 
@@ -355,9 +355,9 @@ async def test_a_match_is_in_the_log_before_its_frame_is_answered(site: Site) ->
     site.answered("north", "s-1")
 
     answer = await heard(session)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Outcome)
     assert (await opened.log.get(1)).entry_id == "s-1"
-    assert answer.fate is Fate.PROCESSED
+    assert answer.fate is FrameFate.PROCESSED
     assert answer.result is not None
     assert len(answer.result.sightings) == 1
 
@@ -369,7 +369,7 @@ async def test_a_frame_without_matches_is_answered_without_the_log(site: Site) -
 
     site.answered("north")
 
-    assert isinstance(await heard(session), Answer)
+    assert isinstance(await heard(session), Outcome)
     assert opened.log.head == 0
 
 
@@ -382,7 +382,7 @@ async def test_who_was_removed_while_the_frame_was_in_work_is_not_logged(site: S
     site.answered("north", "s-1")
 
     answer = await heard(session)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Outcome)
     assert answer.result is not None
     assert answer.result.sightings == ()
     assert opened.log.head == 0
@@ -397,8 +397,8 @@ async def test_a_match_after_the_window_is_neither_logged_nor_told(site: Site) -
     site.answered("north", "s-1")
 
     answer = await heard(session)
-    assert isinstance(answer, Answer)
-    assert (answer.fate, answer.result) == (Fate.REJECTED, None)
+    assert isinstance(answer, Outcome)
+    assert (answer.fate, answer.result) == (FrameFate.REJECTED, None)
     assert isinstance(answer.error, NotReady)
     assert opened.log.head == 0
 
@@ -415,8 +415,8 @@ async def test_a_match_of_a_deployment_that_has_ended_is_neither_logged_nor_told
     site.answered("north", "s-1")
 
     answer = await heard(session)
-    assert isinstance(answer, Answer)
-    assert answer.fate is Fate.REJECTED
+    assert isinstance(answer, Outcome)
+    assert answer.fate is FrameFate.REJECTED
 
 
 async def test_cameras_are_halted_when_the_window_is_over(site: Site) -> None:
