@@ -156,11 +156,12 @@ class CameraSession:
         if self.is_halted:
             return
         self.is_halted = True
-        self._last = Halted(reason, message)
+        halted = Halted(reason, message)
         if after_answers:
+            self._last = halted
             self.drain()
         else:
-            self._answers.put_nowait(self._last)
+            self._answers.put_nowait(halted)
 
     def close(self) -> None:
         """Takes no more frames; those under way are finished but not told."""
