@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cordon_camera.camera_toml import PASSWORD_VARIABLE
 from cordon_camera.settings import SourceKind, SourceSettings, StreamSettings
 from cordon_client.errors import ClientError, ExitCode, print_error
 
@@ -58,6 +59,7 @@ def become(job: Job) -> NoReturn:
     sys.stderr.flush()
     arguments = ["-P", "-m", "cordon_camera", str(reading), job.source.describe()]
     environment = {**_FRUGAL, **os.environ}
+    environment.pop(PASSWORD_VARIABLE, None)
     os.execve(sys.executable, [sys.executable, *arguments], environment)
 
 

@@ -112,7 +112,8 @@ class CameraStream:
         finally:
             capture.stop()
             self._encoding.shutdown(wait=False)
-            self._report.summary(self.tally, self._slot.replaced, self._flow.lost)
+            lost = self._flow.lost + self._flow.in_flight
+            self._report.summary(self.tally, self._slot.replaced, lost)
         return ExitCode.PARTLY if self._stills and self.tally.rejected else ExitCode.OK
 
     async def _watched(self) -> None:

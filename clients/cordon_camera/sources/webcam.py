@@ -39,7 +39,7 @@ class WebcamSource:
     def __init__(self, source: SourceSettings, stream: StreamSettings) -> None:
         self._described = source.describe()
         check_device(source.device_path, self._described)
-        self._container = self._open(source.device_path, stream)
+        self._container = self._open(source.device_path, stream.threads)
 
     def frames(self) -> Iterator[Picture]:
         for picture, _ in self._container.pictures():
@@ -51,13 +51,17 @@ class WebcamSource:
     def close(self) -> None:
         self._container.close()
 
-    def _open(self, device: Path, stream: StreamSettings) -> Container:
+    def _open(self, device: Path, threads: int) -> Container:
         fault = Fault.NOT_A_CAMERA
         for options in _FORMATS:
-            if stream.fps:
-                options = {**options, "framerate": f"{stream.fps:g}"}
             try:
-                return Container(str(device), self._described, format="v4l2", options=options)
+                return Container(
+                    str(device),
+                    self._described,
+                    format="v4l2",
+                    options=options,
+                    threads=threads,
+                )
             except (av.FFmpegError, OSError) as error:
                 fault = _FAULT_OF_ERRNO.get(error.errno or 0, Fault.NOT_A_CAMERA)
                 if fault is not Fault.NOT_A_CAMERA:
