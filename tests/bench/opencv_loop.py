@@ -1,0 +1,152 @@
+"""The peer: OpenCV's FaceDetectorYN and FaceRecognizerSF, one frame after the other, no network.
+
+`python -m tests.bench.opencv_loop FRAMES MODELS` prints one JSON object. The same frames as JPEG,
+the same detector size and score, the same weights; every face that is found is embedded. The peer
+gets its best setting: with `--tune`, whichever graphs and number of threads are fastest here.
+
+OpenCV 5.0 loads the distributed detector file, but not the distributed recogniser ("empty name can
+only be used to set input if there is just one input"); it loads both with their constants folded,
+and with everything else that the server's preparation does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from cordon_server.recognition.detect import DETECT_HEIGHT, DETECT_WIDTH
+from cordon_server.recognition.models import graph
+from cordon_server.recognition.models.pack import ModelFile, load_pack
+from cordon_server.recognition.models.prepare import parse, prepare
+from tests.bench.street import frame_files
+
+Image = NDArray[np.uint8]
+
+_TRIALS = 12
+
+
+def write_models(folder: Path) -> None:
+    """Writes each model as OpenCV can load it: folded only, and fully prepared."""
+    pack = load_pack()
+    prepared = prepare(pack, folder / "prepared")
+    for name, file, ready in (
+        ("detector", pack.detector, prepared.detector),
+        ("embedder", pack.embedder, prepared.embedder),
+    ):
+        onnx.save(_folded(file, name), str(folder / f"{name}-folded.onnx"))
+        (folder / f"{name}-prepared.onnx").write_bytes(ready.path.read_bytes())
+
+
+def _folded(file: ModelFile, name: str) -> onnx.ModelProto:
+    model = parse(file.read(), name)
+    graph.fold_constants(model)
+    return graph.settle_versions(model)
+
+
+class Loop:
+    """OpenCV's two classes on one frame at a time."""
+
+    def __init__(self, detector: Path, embedder: Path, threads: int, score_min: float) -> None:
+        cv2.setNumThreads(threads)
+        self._size = (DETECT_WIDTH, DETECT_HEIGHT)
+        self.detector = cv2.FaceDetectorYN.create(str(detector), "", self._size, score_min)
+        self.embedder = cv2.FaceRecognizerSF.create(str(embedder), "")
+
+    def analyse(self, jpeg: bytes) -> int:
+        """Embeds every face of a frame; how many there were."""
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None, "the frames are JPEG"
+        small, scale = self._fitted(np.asarray(image, np.uint8))
+        _, faces = self.detector.detect(small)
+        found = [] if faces is None else faces
+        for face in found:
+            face[:14] /= scale
+            self.embedder.feature(self.embedder.alignCrop(image, face))
+        return len(found)
+
+    def _fitted(self, image: Image) -> tuple[Image, float]:
+        """The frame within the detector's input, padded at the right and at the bottom."""
+        wide, high = self._size
+        scale = min(wide / image.shape[1], high / image.shape[0])
+        inner = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+        small = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
+        right, bottom = wide - inner[0], high - inner[1]
+        padded = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+        return np.asarray(padded, np.uint8), scale
+
+
+def tune(models: Path) -> dict[str, Any]:
+    """The fastest graph of each kind and number of threads: all of them are tried."""
+    crop = np.full((112, 112, 3), 127, np.uint8)
+    blank = np.full((DETECT_HEIGHT, DETECT_WIDTH, 3), 127, np.uint8)
+    tried = []
+    for threads, kind in product((1, len(os.sched_getaffinity(0))), ("folded", "prepared")):
+        detector, embedder = (models / f"{each}-{kind}.onnx" for each in ("detector", "embedder"))
+        loop = Loop(detector, embedder, threads, 0.6)
+        detect_s = _fastest(partial(loop.detector.detect, blank))
+        embed_s = _fastest(partial(loop.embedder.feature, crop))
+        tried.append((threads, kind, detect_s, embed_s))
+    # One number of threads for both; a frame has about six faces.
+    best = min(
+        product(tried, tried),
+        key=lambda pair: (pair[0][2] + 6 * pair[1][3]) if pair[0][0] == pair[1][0] else np.inf,
+    )
+    return {"threads": best[0][0], "detector": best[0][1], "embedder": best[1][1]}
+
+
+def _fastest(step: Callable[[], object]) -> float:
+    taken = []
+    for _ in range(_TRIALS):
+        began_s = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - began_s)
+    return min(taken)
+
+
+def run(jpegs: Sequence[bytes], loop: Loop, warm: int) -> dict[str, Any]:
+    for jpeg in jpegs[:warm]:
+        loop.analyse(jpeg)
+    began_s = time.perf_counter()
+    faces = sum(loop.analyse(jpeg) for jpeg in jpegs)
+    elapsed_s = time.perf_counter() - began_s
+    return {"frames": len(jpegs), "faces": faces, "elapsed_s": elapsed_s}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("frames", type=Path)
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--detector", default="folded")
+    parser.add_argument("--embedder", default="folded")
+    parser.add_argument("--warm", type=int, default=4)
+    args = parser.parse_args()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    if args.tune:
+        write_models(args.models)
+        print(json.dumps(tune(args.models)))
+        return
+    loop = Loop(
+        args.models / f"detector-{args.detector}.onnx",
+        args.models / f"embedder-{args.embedder}.onnx",
+        args.threads,
+        load_pack().detection_score_min,
+    )
+    print(json.dumps(run([p.read_bytes() for p in frame_files(args.frames)], loop, args.warm)))
+
+
+if __name__ == "__main__":
+    main()
