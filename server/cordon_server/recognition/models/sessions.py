@@ -57,7 +57,9 @@ class Models:
 
     def warm_up(self, width: int = 640, height: int = 384) -> None:
         """Runs every shape that will come, so that the first frame is not the slow one."""
-        self.detect(np.zeros((1, 3, height, width), np.float32))
+        square = max(width, height)  # What enrolment looks at.
+        for shape in ((height, width), (width, height), (square, square)):
+            self.detect(np.zeros((1, 3, *shape), np.float32))
         for batch in self.batches:
             self.embed(np.zeros((batch, 3, CROP_SIZE, CROP_SIZE), np.float32))
 
