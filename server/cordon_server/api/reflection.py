@@ -44,6 +44,7 @@ def _describe_v1() -> None:
         file = descriptor_pb2.FileDescriptorProto()
         reflection_pb2.DESCRIPTOR.CopyToProto(file)
         file.name, file.package = "grpc/reflection/v1/reflection.proto", "grpc.reflection.v1"
+        file.ClearField("options")  # package names for other languages: v1alpha's
         _rename_types(file)
         pool.Add(file)
 

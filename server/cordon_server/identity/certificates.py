@@ -143,7 +143,13 @@ def read_csr(csr_der: bytes) -> ec.EllipticCurvePublicKey:
         csr = x509.load_der_x509_csr(csr_der)
         key = csr.public_key()
         is_signed = csr.is_signature_valid
-    except (ValueError, InvalidSignature, TypeError, UnsupportedAlgorithm) as error:
+    except (
+        ValueError,
+        TypeError,
+        InvalidSignature,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+    ) as error:
         raise InvalidInput(
             "csr_der is not a PKCS #10 request in DER of a known kind; make one with: "
             "cordon admin cert issue",
