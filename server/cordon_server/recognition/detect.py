@@ -29,8 +29,8 @@ DETECT_WIDTH = 640
 DETECT_HEIGHT = 384
 # Boxes that overlap more than this are one face; the value YuNet was published with.
 OVERLAP_MAX = 0.3
-# Down to here (full HD to 640) linear sampling costs a third of averaging and finds 148 of 154 faces
-# of three videos where averaging finds 149; below it skips pixels.
+# Down to here (full HD to 640) linear sampling costs a third of averaging and finds 148 of 154
+# faces of three videos where averaging finds 149; below it skips pixels.
 _LINEAR_SCALE_MIN = 0.3
 # Box sizes in strides, as logarithms: e**8 is beyond every picture, and overflows nothing.
 _LOG_SIZE_MAX = 8.0
