@@ -224,9 +224,12 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(STEPS, st.integers(1, 5))
-def test_every_frame_taken_ends_in_exactly_one_count(steps: list[str | FrameFate], credit: int) -> None:
+def test_every_frame_taken_ends_in_exactly_one_count(
+    steps: list[str | FrameFate], credit: int
+) -> None:
     session, box = a_session(credit)
     sequence = offered = told = 0
     waiting: list[Frame] = []

@@ -242,6 +242,7 @@ def test_a_curve_that_nobody_knows_is_the_callers_fault(last: int) -> None:
 GOOD_CSR = a_csr(a_key())
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=300) | st.just(b""))
 def test_any_bytes_are_a_request_or_the_callers_fault(junk: bytes) -> None:
@@ -249,6 +250,7 @@ def test_any_bytes_are_a_request_or_the_callers_fault(junk: bytes) -> None:
         read_csr(junk)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(st.integers(0, len(GOOD_CSR) - 1), st.integers(1, 255))
 def test_a_request_with_one_byte_changed_is_refused(place: int, change: int) -> None:

@@ -73,6 +73,7 @@ ADDED = st.builds(
 CHANGES = st.lists(st.lists(ADDED, max_size=6) | st.sampled_from("abcdef"), max_size=14)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(CHANGES)
 def test_a_gallery_equals_a_search_through_everything(
@@ -220,6 +221,7 @@ def test_a_removed_subject_is_unknown_to_the_next_search_and_may_come_back() -> 
     assert back.score == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_searches_while_it_changes_see_one_state_or_the_next_and_nothing_between() -> None:
     gallery = a_gallery()
     axis = np.eye(DIMENSION, dtype=np.float32)

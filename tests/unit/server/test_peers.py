@@ -121,6 +121,7 @@ def test_without_a_certificate_nobody_is_anyone(context: dict[str, list[bytes]])
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(LABELS, st.sampled_from(Role), LABELS)
 def test_identities_are_read_as_they_are_written(site: str, role: Role, name: str) -> None:
     spiffe_id = SpiffeId(site, role, name)
