@@ -20,10 +20,14 @@ class ServerUnderTest:
     site: Site
     camera: Path
 
+    @property
+    def pid(self) -> int:
+        assert self.site.process is not None
+        return self.site.process.pid
+
     def memory_mb(self, what: str) -> float:
         """Of the server process: "VmRSS" is resident now, "VmHWM" the most since its start."""
-        assert self.site.process is not None
-        status = Path(f"/proc/{self.site.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith(f"{what}:"))
         return int(line.split()[1]) / 1024
 
