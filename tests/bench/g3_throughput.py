@@ -22,7 +22,7 @@ from tests.bench.street import write_frames
 
 GOAL = 1.5
 
-_TRIES = 3
+_TRIES = 2
 """Times the rounds asked for, at most, when others disturb."""
 
 
