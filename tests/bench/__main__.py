@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=FIGURES, help="this figure (repeatable)")
     parser.add_argument("--provider", default="cpu", choices=("auto", "cpu", "cuda"))
     args = parser.parse_args()
+    # The server and its folder go, however the bench is ended.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     rows: list[Row] = []
     facts = machine()
     try:
