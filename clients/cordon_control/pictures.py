@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cordon.v1 import match_pb2
 from cordon_client.channel import call
 from cordon_client.errors import ClientError
+from cordon_client.names import short
 from cordon_client.output import to_json
 from cordon_control.records import match_record
 
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
 
 
 async def save_match(stub: MatchServiceAsyncStub, match: match_pb2.Match, folder: Path) -> None:
-    """Writes `<seq>-probe.jpg`, `<seq>-reference.jpg` and `<seq>.json`, the last one last.
+    """Writes `<match>-probe.jpg`, `<match>-reference.jpg` and `<match>.json`, the last one last.
 
-    The folder is 0700, the files 0600; a file that is there is replaced whole.
+    The folder is 0700, the files 0600; a file that is there is replaced whole, as a better view of
+    the same match does.
     """
     request = match_pb2.GetMatchImagesRequest(name=match.name)
+    number = short(match.name)
     images = await call(stub.GetMatchImages, request)
     record = to_json(match_record(match), indent=2) + "\n"
     files = {
-        f"{match.sequence}-probe.jpg": images.probe_jpeg,
-        f"{match.sequence}-reference.jpg": images.reference_jpeg,
-        f"{match.sequence}.json": record.encode(),
+        f"{number}-probe.jpg": images.probe_jpeg,
+        f"{number}-reference.jpg": images.reference_jpeg,
+        f"{number}.json": record.encode(),
     }
     await asyncio.to_thread(_write, folder, files)
 

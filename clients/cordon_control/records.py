@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 MATCH_COLUMNS = {
-    "SEQ": "sequence",
+    "MATCH": "match_id",
     "SEEN": "captured_at",
     "CAMERA": "camera_id",
     "ENTRY": "entry_id",
@@ -46,7 +46,10 @@ def match_record(match: match_pb2.Match) -> dict[str, Any]:
     decided = match.adjudication if match.HasField("adjudication") else None
     return {
         "name": match.name,
+        "match_id": int(short(match.name)),
         "sequence": match.sequence,
+        "revision": match.revision,
+        "observations": match.observations,
         "camera": match.camera,
         "camera_id": short(match.camera),
         "frame_sequence": match.frame_sequence,
@@ -72,9 +75,10 @@ def match_line(record: dict[str, Any]) -> str:
     """One match in one line, for people."""
     seen = record["captured_at"]
     return (
-        f"#{record['sequence']}  {local_time(seen) if seen else '-'}  "
+        f"#{record['match_id']}  {local_time(seen) if seen else '-'}  "
         f"camera {record['camera_id']}  {record['entry_id']}  [{record['category']}]  "
         f"score {record['score']:.3f}  margin {record['margin']:.3f}"
+        f"{'  (a better view)' if record['revision'] else ''}"
     )
 
 

@@ -221,7 +221,7 @@ class Show:
 def make_pair(match: match_pb2.Match, is_true: bool | None, arrived_s: float) -> Pair:
     """What the picture of a match says."""
     return Pair(
-        sequence=int(match.sequence),
+        sequence=int(short(match.name)),
         camera=short(match.camera),
         reference=short(match.entry),
         captured_at=match.captured_at.ToDatetime(tzinfo=UTC),

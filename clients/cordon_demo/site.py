@@ -66,6 +66,8 @@ async def open_site(folder: Path, plan: Plan, children: Children) -> Site:
         "server",
         [*CORDON, "server", "run", "--config", str(home / "cordon.toml"),
          "--provider", plan.provider],
+        # The same person walks by again and again, and each time counts.
+        environment={"CORDON_DECISION__COOL_DOWN_S": "0"},
     )  # fmt: skip
     admin = load_identity(home / "admin")
     await _wait_until_serving(admin, server)

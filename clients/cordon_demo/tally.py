@@ -51,13 +51,15 @@ class Tally:
         self.cameras = {name: CameraTally() for name in self.plan.cameras}
 
     def take_match(self, match: Match, arrived_s: float) -> bool | None:
-        """Counts a match; whether it is true, as far as that is known."""
+        """Counts a match, once however often it is bettered; whether it is true, if known."""
         camera = match.camera.rsplit("/", 1)[-1]
         reference = match.entry.rsplit("/", 1)[-1]
         captured_s = match.captured_at.ToNanoseconds() / 1e9
         tally = self.cameras[camera]
-        tally.matches += 1
-        tally.latencies_ms.append((arrived_s - captured_s) * 1000)
+        is_new = match.revision == 0
+        if is_new:
+            tally.matches += 1
+            tally.latencies_ms.append((arrived_s - captured_s) * 1000)
         self.matched.add(reference)
         if not self.plan.is_rendered:
             return None
@@ -65,7 +67,7 @@ class Tally:
         heads = [i for i, wanted in enumerate(self.plan.walking) if wanted.reference == reference]
         truth = self.truths.get(camera)
         is_true = bool(heads and truth and truth.judge(heads[0], captured_s, box))
-        tally.false_matches += not is_true
+        tally.false_matches += is_new and not is_true
         return is_true
 
     @property

@@ -26,6 +26,7 @@ from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.config import Settings, worker_count
 from cordon_server.identity.certificates import load_authority
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
+from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.limits import FrameLimits
 from cordon_server.recognition.models.pack import load_pack
@@ -108,6 +109,7 @@ async def running(
             examining=examining,
             writer=writer,
             clock=clock,
+            rule=decision_rule(settings),
         )
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -180,6 +182,16 @@ def analyser_settings(settings: Settings) -> AnalyserSettings:
     )
 
 
+def decision_rule(settings: Settings) -> DecisionRule:
+    """When a candidate is a match, by the server's settings."""
+    decision = settings.decision
+    return DecisionRule(
+        margin_min=decision.margin_min,
+        observations_min=decision.observations_min,
+        cool_down_s=decision.cool_down_s,
+    )
+
+
 def _warm_up(models: Models, settings: Settings) -> None:
     models.warm_up(settings.recognition.detector_width, settings.recognition.detector_height)
 
@@ -191,4 +203,6 @@ def _stream_limits(settings: Settings) -> StreamLimits:
         stills_credit=limits.stills_credit,
         clock_skew_max=timedelta(seconds=limits.clock_skew_s_max),
         cameras_connected_max=limits.cameras_connected_max,
+        tracking=settings.recognition.tracking,
+        rule=decision_rule(settings),
     )

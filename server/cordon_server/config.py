@@ -59,8 +59,23 @@ class Recognition(_Section):
     """Height, likewise."""
     faces_per_frame_max: int = Field(64, ge=1, le=1000)
     """Faces searched per frame, largest first; the rest are counted as shed."""
+    tracking: bool = True
+    """Whether a video camera's faces are followed from frame to frame, embedded when it pays and
+    decided on several views. Off embeds every face of every frame and reports each that matches."""
     frame_age_s_max: float = Field(2.0, gt=0)
     """A video frame that waited longer is dropped before it is decoded, and counted."""
+
+
+class Decision(_Section):
+    """When a tracked candidate is a match, beside its threshold."""
+
+    margin_min: float = Field(0.04, ge=0, le=1)
+    """Least lead over the best other subject. Higher refuses look-alikes, and some who are
+    listed."""
+    observations_min: int = Field(2, ge=1, le=10)
+    """Views of a person that must agree. 1 decides on a single frame."""
+    cool_down_s: float = Field(30.0, ge=0)
+    """How long a subject who was matched raises no match on another track."""
 
 
 class Limits(_Section):
@@ -149,6 +164,7 @@ class Settings(BaseSettings):
     """The site's name, the trust domain of every identity: spiffe://{site}/…"""
     listen: Listen = Listen()
     recognition: Recognition = Recognition()
+    decision: Decision = Decision()
     limits: Limits = Limits()
     watchlist: Watchlist = Watchlist()
     advice: Advised = Advised()

@@ -234,6 +234,8 @@ class FaceCounts:
     too_small: int = 0
     too_poor: int = 0
     shed: int = 0
+    embedded: int = 0
+    """Of the searched, those embedded on this very frame; the others' tracks were before."""
 
     @property
     def detected(self) -> int:
@@ -258,13 +260,17 @@ class Frame:
 class Sighting:
     """A probe that passed the decision rule, before it is written to the match log.
 
-    `probe_jpeg` shows the face with a margin; every other face in it is blurred.
+    `probe_jpeg` shows the face with a margin; every other face in it is blurred. `track` is None
+    for a still picture; else a later sighting of the same subject on it betters this one.
     """
 
     candidate: Candidate
     box: Box
     quality: Quality
     probe_jpeg: bytes = field(repr=False)
+    track: int | None = None
+    observations: int = 1
+    """Shots of the track that agree on the subject."""
 
 
 @dataclass(frozen=True, slots=True)

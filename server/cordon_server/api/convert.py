@@ -228,7 +228,7 @@ def match(record: MatchRecord, deployment_id: str) -> match_pb2.Match:
     """A match as the control room sees it."""
     box = record.box
     message = match_pb2.Match(
-        name=f"deployments/{deployment_id}/matches/{record.sequence}",
+        name=f"deployments/{deployment_id}/matches/{record.match_id}",
         sequence=record.sequence,
         camera=f"cameras/{record.camera_id}",
         frame_sequence=record.frame_sequence,
@@ -243,6 +243,8 @@ def match(record: MatchRecord, deployment_id: str) -> match_pb2.Match:
         box=match_pb2.BoundingBox(x=box.x, y=box.y, width=box.width, height=box.height),
         quality=quality(record.quality),
         model=record.model_id,
+        revision=record.revision,
+        observations=record.observations,
     )
     if (decided := record.adjudication) is not None:
         message.adjudication.CopyFrom(
@@ -284,4 +286,5 @@ def _face_counts(counts: FaceCounts) -> recognition_pb2.FaceCounts:
         too_small=counts.too_small,
         too_poor=counts.too_poor,
         shed=counts.shed,
+        embedded=counts.embedded,
     )

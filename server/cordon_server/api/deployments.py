@@ -125,5 +125,8 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         deployment = await self._live.opened(record.deployment_id)
         entries, references = await deployment.watchlist.counts()
         return convert.deployment(
-            record, entries=entries, references=references, matches=deployment.log.head
+            record,
+            entries=entries,
+            references=references,
+            matches=await deployment.log.count(),
         )

@@ -65,11 +65,13 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
         deployment = await self._live.opened(deployment_id)
         size = request.page_size or PAGE_SIZE_DEFAULT
         after = _token_sequence(request.page_token)
-        records = await deployment.log.after(after, size)
-        more = len(records) == size and records[-1].sequence < deployment.log.head
+        found = await deployment.log.page(after, size + 1)
+        page = found[:size]
         return match_pb2.ListMatchesResponse(
-            matches=[convert.match(record, deployment_id) for record in records],
-            next_page_token=convert.page_token(str(records[-1].sequence)) if more else "",
+            matches=[convert.match(record, deployment_id) for record in page],
+            next_page_token=(
+                convert.page_token(str(page[-1].match_id)) if len(found) > size else ""
+            ),
         )
 
     async def GetMatchImages(  # noqa: N802  # gRPC's name

@@ -21,7 +21,7 @@ from cordon_server.domain import (
     Sighting,
 )
 from cordon_server.recognition.align import align
-from cordon_server.recognition.decide import Gallery, matches
+from cordon_server.recognition.decide import DecisionRule, Gallery, best_of_each, matches
 from cordon_server.recognition.decode import Decoder
 from cordon_server.recognition.detect import DETECT_HEIGHT, DETECT_WIDTH, FaceDetector
 from cordon_server.recognition.embed import Embedder
@@ -31,12 +31,19 @@ from cordon_server.recognition.models.prepare import CROP_SIZE
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.probe import probe_jpeg
 from cordon_server.recognition.quality import geometry, measure
+from cordon_server.recognition.tracks import (
+    CameraTracks,
+    PersonTrack,
+    Shot,
+    shot_worth,
+    view_worth,
+)
 
 if TYPE_CHECKING:
     from cordon_server.domain import Image, Vector
 
 
-STAGES = ("decode", "detect", "align", "embed", "search", "probe")
+STAGES = ("decode", "detect", "track", "align", "embed", "search", "probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,47 +92,115 @@ class Analyser:
         self.stage_seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         """Seconds spent in each stage since the start; only grows."""
 
-    def analyse(self, jpeg: bytes, gallery: Gallery) -> FrameResult:
-        """What recognition makes of a frame. Raises InvalidFrame where it is not a plain JPEG."""
+    def analyse(
+        self,
+        jpeg: bytes,
+        gallery: Gallery,
+        tracks: CameraTracks | None = None,
+        taken_s: float = 0.0,
+    ) -> FrameResult:
+        """What recognition makes of a frame. Raises InvalidFrame where it is not a plain JPEG.
+
+        With `tracks`, the frame is one of a stream, taken at `taken_s`; without, a picture by
+        itself, of which every face is embedded.
+        """
         with self._timed("decode"):
             image = self._decoder.decode(jpeg)
         with self._timed("detect"):
             faces = self._detector.find(image)
-        probes, counts = self._probes(image, faces)
-        with self._timed("search"):
-            candidates = self._search(probes, gallery)
-        with self._timed("probe"):
-            sightings = [
-                _sighting(image, probes[i], candidates[i], faces) for i in matches(candidates)
-            ]
-        return FrameResult(counts, tuple(sightings))
+        if tracks is None:
+            return self._still(image, faces, gallery)
+        return self._tracked(image, faces, gallery, tracks, taken_s)
 
     def probes(self, jpeg: bytes) -> list[Probe]:
         """The faces of a frame that would be searched, with what they would be searched by."""
         image = self._decoder.decode(jpeg)
-        return self._probes(image, self._detector.find(image))[0]
-
-    def _probes(self, image: Image, faces: Sequence[Face]) -> tuple[list[Probe], FaceCounts]:
-        """Gates and embeds the faces; every one ends up in exactly one count."""
         fates = dict.fromkeys(FaceFate, 0)
+        return self._embed(image, self._fit(self._detector.find(image), fates), fates)
+
+    def _still(self, image: Image, faces: Sequence[Face], gallery: Gallery) -> FrameResult:
+        fates = dict.fromkeys(FaceFate, 0)
+        probes = self._embed(image, self._fit(faces, fates), fates)
+        fates[FaceFate.SEARCHED] = len(probes)
+        with self._timed("search"):
+            candidates = self._search([probe.vector for probe in probes], gallery)
+        with self._timed("probe"):
+            sightings = [
+                _sighting(image, probes[i], candidates[i], faces) for i in matches(candidates)
+            ]
+        return FrameResult(_counts(fates, faces, len(probes)), tuple(sightings))
+
+    def _tracked(
+        self,
+        image: Image,
+        faces: Sequence[Face],
+        gallery: Gallery,
+        tracks: CameraTracks,
+        taken_s: float,
+    ) -> FrameResult:
+        """Embeds the faces whose tracks want it; the others stand by what their track has."""
+        fates = dict.fromkeys(FaceFate, 0)
+        with self._timed("track"):
+            track_of = dict(zip(map(id, faces), tracks.follow(faces, taken_s), strict=True))
+            wanted = []
+            for face in self._fit(faces, fates):
+                track, view = track_of[id(face)], view_worth(geometry(face))
+                if track.wants(view, taken_s):
+                    track.try_at(view, taken_s)
+                    wanted.append(face)
+                else:
+                    fates[FaceFate.SEARCHED if track.shots else FaceFate.TOO_POOR] += 1
+        probes = self._embed(image, wanted, fates)
+        fates[FaceFate.SEARCHED] += len(probes)
+        people = [track_of[id(probe.face)] for probe in probes]
+        with self._timed("search"):
+            for track, probe in zip(people, probes, strict=True):
+                track.add(Shot(probe.vector, shot_worth(probe.quality)))
+            found = self._decide(people, probes, gallery, tracks.rule)
+        with self._timed("probe"):
+            sightings = [
+                _sighting(image, probes[at], found[at], faces, people[at])
+                for at in best_of_each(found)
+            ]
+        return FrameResult(_counts(fates, faces, len(probes)), tuple(sightings))
+
+    def _decide(
+        self,
+        people: Sequence[PersonTrack],
+        probes: Sequence[Probe],
+        gallery: Gallery,
+        rule: DecisionRule,
+    ) -> dict[int, Candidate]:
+        """What is to be reported, by position: each track's fused template and its newest shot are
+        searched together."""
+        fused = [track.fused() for track in people]
+        candidates = self._search([*fused, *(probe.vector for probe in probes)], gallery)
+        count = len(people)
+        decided = {
+            at: track.decide(candidates[at], candidates[count + at], rule)
+            for at, track in enumerate(people)
+        }
+        return {at: candidate for at, candidate in decided.items() if candidate is not None}
+
+    def _embed(
+        self, image: Image, faces: Sequence[Face], fates: dict[FaceFate, int]
+    ) -> list[Probe]:
+        """The faces that have a template, with it; the others are counted."""
+        limit = self._settings.faces_per_frame_max
+        fates[FaceFate.SHED] += max(0, len(faces) - limit)
         with self._timed("align"):
-            chosen = self._choose(faces, fates)
-            measured = self._measure(image, chosen, fates)
+            measured = self._measure(image, faces[:limit], fates)
         with self._timed("embed"):
             vectors = self._embedder.embed([crop for _, _, crop in measured])
-        probes = []
-        for (face, quality, _), vector in zip(measured, vectors, strict=True):
-            if vector is None:
-                fates[FaceFate.TOO_POOR] += 1
-            else:
-                probes.append(Probe(face, quality, vector))
-        fates[FaceFate.SEARCHED] = len(probes)
-        counts = FaceCounts(**{fate.value: count for fate, count in fates.items()})
-        assert counts.detected == len(faces)
-        return probes, counts
+        fates[FaceFate.TOO_POOR] += sum(vector is None for vector in vectors)
+        return [
+            Probe(face, quality, vector)
+            for (face, quality, _), vector in zip(measured, vectors, strict=True)
+            if vector is not None
+        ]
 
-    def _choose(self, faces: Sequence[Face], fates: dict[FaceFate, int]) -> list[Face]:
-        """The faces large and frontal enough, the largest first, as many as may be searched."""
+    def _fit(self, faces: Sequence[Face], fates: dict[FaceFate, int]) -> list[Face]:
+        """The faces large and frontal enough, the largest first; the others are counted."""
         fit: list[tuple[float, Face]] = []
         for face in faces:
             quality = geometry(face)
@@ -135,8 +210,7 @@ class Analyser:
             else:
                 fates[fate] += 1
         fit.sort(key=lambda pair: -pair[0])
-        fates[FaceFate.SHED] = max(0, len(fit) - self._settings.faces_per_frame_max)
-        return [face for _, face in fit[: self._settings.faces_per_frame_max]]
+        return [face for _, face in fit]
 
     def _measure(
         self, image: Image, faces: Sequence[Face], fates: dict[FaceFate, int]
@@ -152,11 +226,11 @@ class Analyser:
                 kept.append((face, quality, crop))
         return kept
 
-    def _search(self, probes: Sequence[Probe], gallery: Gallery) -> list[Candidate | None]:
-        if not probes:
+    def _search(self, vectors: Sequence[Vector], gallery: Gallery) -> list[Candidate | None]:
+        if not vectors:
             return []
-        candidates = gallery.search(np.stack([probe.vector for probe in probes]))
-        assert len(candidates) == len(probes)
+        candidates = gallery.search(np.stack(vectors))
+        assert len(candidates) == len(vectors)
         return candidates
 
     @contextmanager
@@ -168,13 +242,27 @@ class Analyser:
             self.stage_seconds[stage] += time.perf_counter() - start
 
 
+def _counts(fates: dict[FaceFate, int], faces: Sequence[Face], embedded: int) -> FaceCounts:
+    counts = FaceCounts(**{fate.value: count for fate, count in fates.items()}, embedded=embedded)
+    assert counts.detected == len(faces)
+    return counts
+
+
 def _sighting(
-    image: Image, probe: Probe, candidate: Candidate | None, faces: Sequence[Face]
+    image: Image,
+    probe: Probe,
+    candidate: Candidate | None,
+    faces: Sequence[Face],
+    track: PersonTrack | None = None,
 ) -> Sighting:
     assert candidate is not None
+    if track is not None:
+        track.report(candidate)
     return Sighting(
         candidate=candidate,
         box=probe.face.box,
         quality=probe.quality,
         probe_jpeg=probe_jpeg(image, probe.face, faces),
+        track=None if track is None else track.number,
+        observations=1 if track is None else track.observations[candidate.entry_id],
     )

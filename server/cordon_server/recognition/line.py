@@ -7,6 +7,7 @@ Rules, for whoever edits this:
 3. A video lane holds one waiting frame: a newer one supersedes it. A stills lane holds several and
    refuses what is beyond.
 4. The lane that was served least recently is served next; a new lane queues up behind all others.
+5. Of a tracked lane one frame at a time is in work: what a frame shows depends on the one before.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ class Lane:
     """Whether every frame counts (pictures) or the newest only (video)."""
     waiting_max: int
     unanswered_max: int
+    tracked: bool = False
+    """Whether its frames build on each other, so that only one may be in work."""
+    in_work: int = 0
     last_served: int = 0
     is_open: bool = True
     waiting: deque[Ticket] = field(default_factory=deque)
@@ -67,12 +71,15 @@ class Line:
     def __init__(self, *, age_s_max: float) -> None:
         self._age_s_max = age_s_max
         self._turn = 0
-        # Only lanes with a waiting frame; a dict because it keeps its order and forgets quickly.
+        # Only lanes with a frame that may be taken; a dict because it forgets quickly.
         self._waiting: dict[int, Lane] = {}
 
-    def open(self, *, stills: bool, waiting_max: int, unanswered_max: int) -> Lane:
+    def open(
+        self, *, stills: bool, waiting_max: int, unanswered_max: int, tracked: bool = False
+    ) -> Lane:
         """A new lane; `waiting_max` counts for stills only."""
-        return Lane(stills, waiting_max if stills else 1, unanswered_max, last_served=self._turn)
+        waiting_max = waiting_max if stills else 1
+        return Lane(stills, waiting_max, unanswered_max, tracked, last_served=self._turn)
 
     def put(self, lane: Lane, frame: Frame) -> None:
         """Lets a frame wait. LimitReached where the lane is full, NotReady where it is closed."""
@@ -87,7 +94,7 @@ class Line:
         ticket = Ticket(lane, frame)
         lane.waiting.append(ticket)
         lane.unanswered.append(ticket)
-        self._waiting[id(lane)] = lane
+        self._list(lane)
 
     def take(self, now_s: float) -> tuple[Ticket | None, list[Lane]]:
         """The next frame to work on, and the lanes where frames expired on the way to it."""
@@ -103,8 +110,20 @@ class Line:
                 continue
             self._turn += 1
             lane.last_served = self._turn
+            lane.in_work += 1
+            if lane.tracked:
+                self._waiting.pop(id(lane), None)
             return ticket, expired
         return None, expired
+
+    def done(self, ticket: Ticket) -> None:
+        """The work on a frame that was taken is over."""
+        ticket.lane.in_work -= 1
+        self._list(ticket.lane)
+
+    def _list(self, lane: Lane) -> None:
+        if lane.waiting and not (lane.tracked and lane.in_work):
+            self._waiting[id(lane)] = lane
 
     def close(self, lane: Lane, error: CordonError) -> None:
         """Takes no more frames; those that wait are rejected with `error`."""

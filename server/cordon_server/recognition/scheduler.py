@@ -17,6 +17,7 @@ from cordon_server.domain import CordonError, Frame, FrameResult, NotNow, NotRea
 from cordon_server.recognition.decide import Gallery
 from cordon_server.recognition.limits import STILLS_WAITING_MAX, UNANSWERED_MAX
 from cordon_server.recognition.line import FrameFate, Lane, Line, Outcome, Ticket, answer, answered
+from cordon_server.recognition.tracks import CameraTracks
 
 __all__ = ["Deliver", "FrameAnalyser", "FrameFate", "Mailbox", "Outcome", "Scheduler"]
 
@@ -28,18 +29,31 @@ Deliver = Callable[[Outcome], None]
 class FrameAnalyser(Protocol):
     """What a worker thread owns and calls."""
 
-    def analyse(self, jpeg: bytes, gallery: Gallery) -> FrameResult: ...
+    def analyse(
+        self,
+        jpeg: bytes,
+        gallery: Gallery,
+        tracks: CameraTracks | None = None,
+        taken_s: float = 0.0,
+    ) -> FrameResult: ...
 
 
 class Mailbox:
     """Where one camera's frames go in. Any thread may call it."""
 
     def __init__(
-        self, scheduler: Scheduler, lane: Lane, camera_id: str, gallery: Gallery, deliver: Deliver
+        self,
+        scheduler: Scheduler,
+        lane: Lane,
+        camera_id: str,
+        gallery: Gallery,
+        deliver: Deliver,
+        tracks: CameraTracks | None,
     ) -> None:
         self.camera_id = camera_id
         self.gallery = gallery
         self.deliver = deliver
+        self.tracks = tracks
         self.is_delivering = False
         self._scheduler = scheduler
         self._lane = lane
@@ -85,16 +99,23 @@ class Scheduler:
         stills: bool = False,
         *,
         waiting_max: int = STILLS_WAITING_MAX,
+        tracks: CameraTracks | None = None,
     ) -> Mailbox:
-        """A mailbox for one stream. `deliver` is called from any thread, never twice at a time, in
+        """A mailbox for one stream; with `tracks`, its frames are worked on one after the other.
+
+        `deliver` is called from any thread, never twice at a time, in
         the order in which frames were put; it must return quickly.
         """
         with self._changed:
             self._refuse_when_stopping()
             lane = self._line.open(
-                stills=stills, waiting_max=waiting_max, unanswered_max=UNANSWERED_MAX
+                stills=stills,
+                waiting_max=waiting_max,
+                unanswered_max=UNANSWERED_MAX,
+                tracked=tracks is not None,
             )
-            mailbox = self._mailboxes[lane] = Mailbox(self, lane, camera_id, gallery, deliver)
+            mailbox = Mailbox(self, lane, camera_id, gallery, deliver, tracks)
+            self._mailboxes[lane] = mailbox
         return mailbox
 
     def put(self, lane: Lane, frame: Frame) -> None:
@@ -167,7 +188,9 @@ class Scheduler:
     def _serve(self, analyser: FrameAnalyser, ticket: Ticket) -> None:
         fate, result, error = FrameFate.REJECTED, None, None
         try:
-            result = analyser.analyse(ticket.frame.jpeg, self._mailboxes[ticket.lane].gallery)
+            mailbox, frame = self._mailboxes[ticket.lane], ticket.frame
+            taken_s = frame.captured_at.timestamp()
+            result = analyser.analyse(frame.jpeg, mailbox.gallery, mailbox.tracks, taken_s)
             fate = FrameFate.PROCESSED
         except CordonError as known:
             error = known
@@ -175,6 +198,8 @@ class Scheduler:
             error = _our_fault(ticket.frame, unknown)
         with self._changed:
             answer(ticket, fate, result=result, error=error)
+            self._line.done(ticket)
+            self._changed.notify()
         self._deliver(ticket.lane)
 
     def _deliver(self, lane: Lane) -> None:

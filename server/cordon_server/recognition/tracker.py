@@ -1,10 +1,9 @@
 """Which faces of successive frames are one person's; pure: boxes and times in, track numbers out.
 
 In the manner of ByteTrack (Zhang et al., 2022): a motion model predicts where each track's face is
-now; confident detections are assigned first, then the weaker ones to the tracks that are left. Boxes
-are widened before they are compared (C-BIoU, Yang et al., 2023): at the frame rates of a loaded
-server a walker's face moves further than its own width overlaps. No template takes part, so nothing
-about a person outlives the seconds that a track does.
+now; confident detections are assigned first, then the weaker ones to the tracks that are left.
+Boxes are widened before they are compared (C-BIoU, Yang et al., 2023): at the frame rates of a
+loaded server a walker's face moves further than its own width overlaps. No template takes part.
 """
 
 from __future__ import annotations
@@ -76,8 +75,8 @@ class Track:
         return np.maximum(self._state[:, 0], 1.0)
 
 
-# Standard deviations in widths of a face: of a measured box, of a new track's speed a second, and of
-# its change. Chosen on the test videos: people walk at about two face widths a second.
+# Standard deviations in widths of a face: of a measured box, of a new track's speed a second, and
+# of its change. Chosen on the test videos: people walk at about two face widths a second.
 _MEASURED, _SPEED, _ACCELERATION = 0.05, 2.0, 4.0
 
 
@@ -102,11 +101,12 @@ class Tracker:
         for is_round in (True, False):
             some = [position for position, is_sure in enumerate(sure) if is_sure is is_round]
             free = self._assign(faces, some, free, assigned)
-        for position, track in enumerate(assigned):
-            if track is None:
-                track = assigned[position] = self._born(faces[position].box, now_s)
-            track.correct(faces[position].box, now_s)
-        return [track.number for track in assigned if track is not None], self._end(now_s)
+        numbers = []
+        for face, found in zip(faces, assigned, strict=True):
+            track = found or self._born(face.box, now_s)
+            track.correct(face.box, now_s)
+            numbers.append(track.number)
+        return numbers, self._end(now_s)
 
     def _assign(
         self,

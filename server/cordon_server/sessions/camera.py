@@ -67,6 +67,8 @@ class CameraSession:
         on_close: Callable[[], None],
     ) -> None:
         self.camera_id = camera_id
+        self.stream = f"{camera_id}#{id(self)}"
+        """Names this very stream; a camera that comes back has another."""
         self.deployment_id = deployment_id
         self.counts = Counts(now)
         self.credit = credit

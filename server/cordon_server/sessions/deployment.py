@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -19,8 +20,10 @@ from cordon_server.authority.records import (
 from cordon_server.authority.watchlist import Examiner, ListRules, Watchlist
 from cordon_server.domain import StorageDamaged
 from cordon_server.gallery import Gallery
-from cordon_server.matches.log import MATCH_IMAGES, MATCHES, MatchLog
+from cordon_server.matches.log import MATCH_IMAGES, MATCHES, REVISIONS, MatchLog
+from cordon_server.recognition.decide import DecisionRule
 from cordon_server.sessions.camera import CameraSession
+from cordon_server.sessions.visits import Visits
 from cordon_server.store.environment import Environment
 from cordon_server.store.requests import REQUESTS, RequestLedger
 from cordon_server.store.sealing import PlainSealer
@@ -30,6 +33,7 @@ TABLES = (
     REFERENCES,
     REFERENCE_IMAGES,
     REFERENCE_BY_IMAGE,
+    REVISIONS,
     MATCHES,
     MATCH_IMAGES,
     REQUESTS,
@@ -45,7 +49,10 @@ class OpenDeployment:
     watchlist: Watchlist
     log: MatchLog
     ledger: RequestLedger
+    visits: Visits
     cameras: dict[str, CameraSession] = field(default_factory=dict)
+    logging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a frame's sightings are judged and logged: one frame after the other."""
 
     @property
     def gallery(self) -> Gallery:
@@ -72,6 +79,7 @@ class DeploymentOpener:
     examining: Executor
     writer: Executor
     clock: Callable[[], datetime]
+    rule: DecisionRule
 
     async def open(self, record: DeploymentRecord) -> OpenDeployment:
         """Opens a deployment and fills its gallery from the database."""
@@ -86,7 +94,7 @@ class DeploymentOpener:
         await watchlist.load()
         log = MatchLog(environment, model_id=self.model_id, clock=self.clock)
         ledger = RequestLedger(environment, clock=self.clock)
-        return OpenDeployment(record, environment, watchlist, log, ledger)
+        return OpenDeployment(record, environment, watchlist, log, ledger, Visits(self.rule))
 
     def erase(self, deployment_id: str) -> None:
         """Removes a deployment's database; nothing happens when there is none (R2).

@@ -7,6 +7,7 @@ log before anyone hears of its frame.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,12 +20,16 @@ from cordon_server.authority.records import DeploymentRecord, State
 from cordon_server.domain import (
     AlreadyExists,
     CordonError,
+    Frame,
     FrameResult,
     LimitReached,
     NotNow,
     NotReady,
+    Sighting,
 )
+from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
+from cordon_server.recognition.tracks import CameraTracks
 from cordon_server.sessions.camera import CameraSession, HaltReason, check_clock
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
 
@@ -42,6 +47,8 @@ class StreamLimits:
     stills_credit: int
     clock_skew_max: timedelta
     cameras_connected_max: int
+    tracking: bool
+    rule: DecisionRule
 
 
 class Live:
@@ -140,7 +147,7 @@ class Live:
             deployment_id,
             entries=entries,
             references=references,
-            matches=deployment.log.head,
+            matches=await deployment.log.count(),
             dry_run=dry_run,
         )
         if dry_run:
@@ -255,12 +262,21 @@ class Live:
 
         session.attach(
             self._scheduler.open_mailbox(
-                camera_id, deployment.gallery, deliver, stills=stills, waiting_max=session.credit
+                camera_id,
+                deployment.gallery,
+                deliver,
+                stills=stills,
+                waiting_max=session.credit,
+                tracks=CameraTracks(self._limits.rule) if self._is_tracked(stills) else None,
             )
         )
         return session
 
+    def _is_tracked(self, stills: bool) -> bool:
+        return self._limits.tracking and not stills
+
     def _disconnected(self, deployment: OpenDeployment, session: CameraSession) -> None:
+        deployment.visits.left(session.stream)
         if deployment.cameras.get(session.camera_id) is session:
             del deployment.cameras[session.camera_id]
         log.info("camera.disconnected", camera=session.camera_id)
@@ -283,13 +299,31 @@ class Live:
         )
         try:
             self.check_open(deployment)
-            await deployment.log.append(outcome.frame, listed)
+            listed = await self._log(deployment, session, outcome.frame, listed)
         except CordonError as error:
             log.error("match.not_logged", deployment=session.deployment_id, error=error.message)
             session.answer(Outcome(outcome.frame, FrameFate.REJECTED, error=error))
             return
         result = FrameResult(outcome.result.counts, listed)
         session.answer(Outcome(outcome.frame, FrameFate.PROCESSED, result=result))
+
+    async def _log(
+        self,
+        deployment: OpenDeployment,
+        session: CameraSession,
+        frame: Frame,
+        sightings: tuple[Sighting, ...],
+    ) -> tuple[Sighting, ...]:
+        """Logs what is news of a frame; the sightings that became new matches."""
+        async with deployment.logging:
+            now_s = time.monotonic()
+            news = deployment.visits.news(session.stream, sightings, now_s)
+            if news:
+                logged = await deployment.log.append(
+                    frame, [each.sighting for each in news], [each.betters for each in news]
+                )
+                deployment.visits.logged(news, logged, now_s)
+        return tuple(each.sighting for each in news if each.betters is None)
 
     async def _watch_windows(self) -> None:
         while not self._is_stopping:

@@ -19,7 +19,7 @@ from cordon_server.domain import (
     ReasonCode,
     UnusablePicture,
 )
-from cordon_server.recognition.decide import decide, matches
+from cordon_server.recognition.decide import STILLS_RULE, matches, passes
 from cordon_server.recognition.enrol import pick
 from cordon_server.recognition.gates import ENROLMENT_GATE, PROBE_GATE, reasons
 
@@ -79,15 +79,15 @@ def test_a_small_face_is_too_small_before_it_is_too_poor() -> None:
 
 @given(st.floats(allow_nan=True), st.floats(-1, 1))
 def test_only_a_score_that_reaches_its_threshold_is_a_match(score: float, threshold: float) -> None:
-    is_match = decide(_candidate(score, threshold=threshold))
+    is_match = passes(_candidate(score, threshold=threshold), STILLS_RULE)
 
     assert is_match == (not math.isnan(score) and score >= threshold)
 
 
 def test_nan_never_matches_and_nobody_listed_is_no_match() -> None:
-    assert not decide(_candidate(math.nan))
-    assert not decide(_candidate(0.9, threshold=math.nan))
-    assert not decide(None)
+    assert not passes(_candidate(math.nan), STILLS_RULE)
+    assert not passes(_candidate(0.9, threshold=math.nan), STILLS_RULE)
+    assert not passes(None, STILLS_RULE)
 
 
 def test_of_two_faces_that_match_one_subject_the_better_stands() -> None:
@@ -111,7 +111,7 @@ def test_each_subject_is_matched_at_most_once_and_by_its_best_score(
 
     assert len({c.entry_id for c in chosen if c}) == len(chosen)
     for entry in "abc":
-        scores = [c.score for c in found if c and c.entry_id == entry and decide(c)]
+        scores = [c.score for c in found if c and c.entry_id == entry and passes(c, STILLS_RULE)]
         kept = [c.score for c in chosen if c and c.entry_id == entry]
         assert kept == ([max(scores)] if scores else [])
 

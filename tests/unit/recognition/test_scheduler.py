@@ -21,6 +21,7 @@ from cordon_server.domain import (
 )
 from cordon_server.recognition.decide import Gallery
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
+from cordon_server.recognition.tracks import CameraTracks
 from tests.bench.accuracy import ExactGallery
 
 RESULT = FrameResult(FaceCounts(searched=1), ())
@@ -36,7 +37,13 @@ class GatedAnalyser:
         self.permits = threading.Semaphore(0)
         self.is_open = False
 
-    def analyse(self, jpeg: bytes, gallery: Gallery) -> FrameResult:
+    def analyse(
+        self,
+        jpeg: bytes,
+        gallery: Gallery,
+        tracks: CameraTracks | None = None,
+        taken_s: float = 0.0,
+    ) -> FrameResult:
         self.started.release()
         if not self.is_open:
             assert self.permits.acquire(timeout=PATIENCE_S)

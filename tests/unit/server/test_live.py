@@ -26,7 +26,9 @@ from cordon_server.domain import (
     StorageDamaged,
 )
 from cordon_server.gallery import Gallery
+from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
+from cordon_server.recognition.tracks import CameraTracks
 from cordon_server.sessions import live as live_module
 from cordon_server.sessions.camera import CameraSession, Halted, HaltReason
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
@@ -76,6 +78,7 @@ class FakeScheduler:
         stills: bool = False,
         *,
         waiting_max: int,
+        tracks: CameraTracks | None = None,
     ) -> FakeMailbox:
         self.mailboxes[camera_id] = FakeMailbox(gallery, deliver, waiting_max)
         return self.mailboxes[camera_id]
@@ -154,12 +157,15 @@ async def site(
         examining=writer,
         writer=writer,
         clock=clock,
+        rule=DecisionRule(),
     )
     limits = StreamLimits(
         video_credit=2,
         stills_credit=6,
         clock_skew_max=timedelta(seconds=30),
         cameras_connected_max=2,
+        tracking=True,
+        rule=DecisionRule(),
     )
     scheduler = FakeScheduler()
     async with asyncio.TaskGroup() as tasks:

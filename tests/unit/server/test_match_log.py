@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cordon_server.domain import NotFound, NotReady, StorageFull
-from cordon_server.matches.log import MATCH_IMAGES, MATCHES, Decision, MatchLog
+from cordon_server.matches.log import MATCH_IMAGES, MATCHES, REVISIONS, Decision, MatchLog
 from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import MODEL, Clock, a_frame, a_sighting, open_environment
 
-TABLES = (MATCHES, MATCH_IMAGES)
+TABLES = (REVISIONS, MATCHES, MATCH_IMAGES)
 ANNA, BEN = "spiffe://site.local/control/anna", "spiffe://site.local/control/ben"
 
 
@@ -176,7 +176,7 @@ async def test_a_match_that_is_not_there_is_said_with_where_the_log_ends(log: Ma
         log.image(3),
         log.adjudicate(3, Decision.TRUE, ANNA, dry_run=False),
     ):
-        with pytest.raises(NotFound, match=r"no match 3 .* newest is 2"):
+        with pytest.raises(NotFound, match=r"no match 3 .* ends at 2"):
             await asked
 
 

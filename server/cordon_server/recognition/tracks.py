@@ -1,0 +1,139 @@
+"""What is remembered of the people in front of one camera, for the seconds they are there (R1).
+
+A track keeps at most SHOTS_MAX templates, in memory, and is dropped whole when it closes. A face is
+embedded when its track is born, when a candidate waits for a second observation, when a clearly
+better view comes, and every few seconds: not on every frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cordon_server.domain import Candidate, Face, Quality
+from cordon_server.recognition.decide import DecisionRule, agrees, passes
+from cordon_server.recognition.tracker import Tracker
+
+if TYPE_CHECKING:
+    from cordon_server.domain import Vector
+
+SHOTS_MAX = 3
+"""Templates kept of one track, the best ones."""
+REFRESH_S = 3.0
+"""A track is embedded again after this long, however good its shots are."""
+BETTER_BY = 1.25
+"""A view this many times as good as the best one is worth a template."""
+TRIES_S = 0.2
+"""A track without a usable shot is not tried more often than this."""
+
+
+@dataclass(slots=True)
+class Shot:
+    """One template of a track and what its picture was worth."""
+
+    vector: Vector
+    worth: float
+
+
+@dataclass(slots=True, eq=False)
+class PersonTrack:
+    """One track: its best shots and what was found for them."""
+
+    number: int
+    shots: list[Shot] = field(default_factory=list)
+    best_view: float = 0.0
+    """The best worth by landmarks alone of any view that was embedded."""
+    embedded_s: float = -math.inf
+    observations: dict[str, int] = field(default_factory=dict)
+    """Agreeing shots by subject."""
+    is_waiting: bool = False
+    """Whether a candidate needs another observation."""
+    matched: dict[str, float] = field(default_factory=dict)
+    """The score reported for each subject that was matched."""
+
+    def wants(self, view: float, now_s: float) -> bool:
+        """Whether this view of the face is worth a template."""
+        if not self.shots:
+            return now_s - self.embedded_s >= TRIES_S
+        return (
+            self.is_waiting
+            or view > self.best_view * BETTER_BY
+            or now_s - self.embedded_s >= REFRESH_S
+        )
+
+    def try_at(self, view: float, now_s: float) -> None:
+        """Notes that a view is being embedded, whatever comes of it."""
+        self.embedded_s = now_s
+        self.best_view = max(self.best_view, view)
+
+    def add(self, shot: Shot) -> None:
+        """Keeps the shot if it is among the best."""
+        self.shots.append(shot)
+        self.shots.sort(key=lambda each: -each.worth)
+        del self.shots[SHOTS_MAX:]
+
+    def fused(self) -> Vector:
+        """The quality-weighted mean of the shots, at length one."""
+        total = np.sum([shot.worth * shot.vector for shot in self.shots], axis=0)
+        mean: Vector = (total / np.linalg.norm(total)).astype(np.float32)
+        return mean
+
+    def decide(
+        self, fused: Candidate | None, shot: Candidate | None, rule: DecisionRule
+    ) -> Candidate | None:
+        """The candidate to report now: a new match or a better one of an old match, or None."""
+        self.is_waiting = False
+        if fused is None:
+            return None
+        subject = fused.entry_id
+        if agrees(shot, subject, rule):
+            self.observations[subject] = self.observations.get(subject, 0) + 1
+        seen = self.observations.get(subject, 0)
+        if not passes(fused, rule, seen):
+            self.is_waiting = seen < rule.observations_min and agrees(fused, subject, rule)
+            return None
+        return fused if fused.score >= self._reported(subject) + rule.improvement_min else None
+
+    def report(self, candidate: Candidate) -> None:
+        """Notes that a candidate is reported."""
+        self.matched[candidate.entry_id] = candidate.score
+
+    def _reported(self, subject: str) -> float:
+        return self.matched.get(subject, -math.inf)
+
+
+class CameraTracks:
+    """The tracks of one stream. Used by one worker at a time, frame after frame."""
+
+    def __init__(self, rule: DecisionRule | None = None, tracker: Tracker | None = None) -> None:
+        self.rule = rule or DecisionRule()
+        self._tracker = tracker or Tracker()
+        self._tracks: dict[int, PersonTrack] = {}
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    def follow(self, faces: Sequence[Face], now_s: float) -> list[PersonTrack]:
+        """The track of each face, in order; whoever is gone is forgotten."""
+        numbers, over = self._tracker.update(faces, now_s)
+        for number in over:
+            self._tracks.pop(number, None)
+        return [self._tracks.setdefault(number, PersonTrack(number)) for number in numbers]
+
+
+def view_worth(quality: Quality) -> float:
+    """How good a view is by its landmarks alone, 0 to 1: large and frontal."""
+    return min(1.0, quality.inter_eye_px / 48.0) * max(0.05, math.cos(_radians(quality)))
+
+
+def shot_worth(quality: Quality) -> float:
+    """How much a shot counts in the fused template, above 0: its view, and how sharp it is."""
+    return view_worth(quality) * min(1.0, 0.2 + quality.sharpness / 100.0)
+
+
+def _radians(quality: Quality) -> float:
+    return math.radians(min(90.0, abs(quality.yaw_degrees)))
