@@ -22,7 +22,7 @@ DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
 
 
 async def is_up(log: Path) -> None:
-    while "up" not in await asyncio.to_thread(log.read_text):  # noqa: ASYNC110 - another process
+    while "up" not in await asyncio.to_thread(log.read_text):
         await asyncio.sleep(0.02)
 
 
