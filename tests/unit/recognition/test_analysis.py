@@ -38,7 +38,7 @@ def _side_by_side(lfw: Path, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _jpeg(image: np.ndarray, quality: int = 92) -> bytes:
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=quality, colorspace="BGR")
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "BGR"))
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cordon_server.domain import Box, Face
-from cordon_server.recognition import align as align_module
 from cordon_server.recognition.align import ARCFACE_POINTS, align, similarity
 from cordon_server.recognition.decode import decode_picture
 from cordon_server.recognition.detect import FaceDetector, candidates, suppress
 from cordon_server.recognition.embed import Embedder, unit
 from cordon_server.recognition.models import graph
 from cordon_server.recognition.models.pack import load_pack
-from cordon_server.recognition.models.prepare import DETECTOR_OUTPUTS, parse
+from cordon_server.recognition.models.prepare import CROP_SIZE, DETECTOR_OUTPUTS, parse
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.quality import geometry, measure
 from tests.data import shared_data
@@ -171,7 +170,7 @@ def test_degenerate_landmarks_crash_nothing(spread: float) -> None:
     align(np.zeros((50, 50, 3), np.uint8), landmarks, crop)
 
     assert crop.max() == 0
-    assert align_module.CROP_SIZE == 112
+    assert CROP_SIZE == 112
 
 
 def _face(nose_x: float, tilt: float = 0.0) -> Face:
@@ -201,7 +200,7 @@ def test_blur_lowers_sharpness_and_dimming_lowers_luminance(portrait: Path, mode
     align(image, face.landmarks, crop)
 
     plain = measure(face, crop)
-    blurred = measure(face, cv2.GaussianBlur(crop, (0, 0), 3))
+    blurred = measure(face, cv2.GaussianBlur(crop, (0, 0), 3).astype(np.uint8))
     dim = measure(face, (crop * 0.3).astype(np.uint8))
 
     assert blurred.sharpness < plain.sharpness / 4

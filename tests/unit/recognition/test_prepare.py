@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -163,7 +164,7 @@ def test_a_prepared_file_changed_after_preparation_is_not_opened(cache: Path) ->
         open_models(file, "cpu")
 
 
-def _other(tmp_path: Path, model: onnx.ModelProto, **changes: object) -> ModelPack:
+def _other(tmp_path: Path, model: onnx.ModelProto, **changes: Any) -> ModelPack:
     """The built-in pack with another embedder file."""
     content = model.SerializeToString()
     path = tmp_path / "other.onnx"
