@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cordon_server.domain import Candidate, InvalidFrame, Quality, UnusablePicture
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings, Probe
+from cordon_server.recognition.decide import STILLS_RULE, passes
 from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.gates import ENROLMENT_GATE, PROBE_GATE, Gate
 from cordon_server.recognition.models.pack import load_pack
@@ -82,6 +83,18 @@ class PictureScore:
     """Whose picture it is; None for a stranger's."""
     best: str
     score: float
+    candidates: tuple[Candidate, ...] = ()
+    """Of every face."""
+
+    def matched(self, threshold: float) -> str | None:
+        """Who is matched in the picture at a threshold, by the rule for stills."""
+        passing = [
+            each
+            for each in self.candidates
+            if passes(replace(each, threshold=threshold), STILLS_RULE)
+        ]
+        best = max(passing, key=lambda each: each.score, default=None)
+        return None if best is None else best.entry_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +107,11 @@ class Identification:
 
     def tpir(self, threshold: float) -> float:
         mated = [s for s in self.scores if s.subject is not None and s.subject not in self.refused]
-        return sum(s.best == s.subject and s.score >= threshold for s in mated) / len(mated)
+        return sum(s.matched(threshold) == s.subject for s in mated) / len(mated)
 
     def fpir(self, threshold: float) -> float:
         strangers = [s for s in self.scores if s.subject is None]
-        return sum(s.score >= threshold for s in strangers) / len(strangers)
+        return sum(s.matched(threshold) is not None for s in strangers) / len(strangers)
 
 
 @cache
@@ -170,8 +183,9 @@ def _score(
     if not probes:
         return PictureScore(picture, subject, "", -1.0)
     found = gallery.search(np.stack([probe.vector for probe in probes]))
-    best = max((c for c in found if c is not None), key=lambda c: c.score)
-    return PictureScore(picture, subject, best.entry_id, best.score)
+    candidates = tuple(candidate for candidate in found if candidate is not None)
+    best = max(candidates, key=lambda c: c.score)
+    return PictureScore(picture, subject, best.entry_id, best.score, candidates)
 
 
 def video_jpegs(video: Path, quality: int = 85) -> Iterator[bytes]:
