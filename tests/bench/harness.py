@@ -33,10 +33,14 @@ class Row:
     unit: str = ""
     goal: float | None = None
     """At least this much."""
+    is_ceiling: bool = False
+    """The goal is at most this much instead."""
 
     @property
     def is_met(self) -> bool:
-        return self.goal is None or (self.value is not None and self.value >= self.goal)
+        if self.goal is None or self.value is None:
+            return self.goal is None
+        return bool(self.value <= self.goal if self.is_ceiling else self.value >= self.goal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def table(rows: Sequence[Row]) -> str:
 def _value(row: Row) -> str:
     match row.value:
         case float():
-            shown = f"{row.value:.2f}"
+            shown = f"{row.value:.4g}" if abs(row.value) < 1 else f"{row.value:.2f}"
         case list():
             shown = ", ".join(f"{each:.2f}" for each in row.value)
         case dict():
@@ -107,7 +111,8 @@ def _value(row: Row) -> str:
 def _goal(row: Row) -> str:
     if row.goal is None:
         return ""
-    return f"≥ {row.goal:g} {'met' if row.is_met else 'MISSED'}"
+    bound = "≤" if row.is_ceiling else "≥"
+    return f"{bound} {row.goal:g} {'met' if row.is_met else 'MISSED'}"
 
 
 def _cpu_model() -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cordon_server.domain import InvalidInput, Template
 from cordon_server.gallery import Gallery, Reference
 from cordon_server.gallery.exact import PROBES_AT_ONCE, ROWS_AT_ONCE, ExactTier
-from cordon_server.gallery.hnsw import FETCHED, build_index
+from cordon_server.gallery.hnsw import GROUP_MAX, GROUPS_FETCHED, build_index
 from cordon_server.gallery.rows import RowStore
 
 MODEL, DIMENSION, THRESHOLD = "m-1", 32, 0.5
@@ -156,7 +156,7 @@ def test_the_margin_is_right_where_one_subject_fills_all_that_is_fetched(
     new_gallery: NewGallery,
 ) -> None:
     (centre,) = people(1, 5)
-    same = pictures(np.repeat(centre[None], 3 * FETCHED, axis=0), 0.05, 6)
+    same = pictures(np.repeat(centre[None], (GROUPS_FETCHED + 5) * GROUP_MAX, axis=0), 0.05, 6)
     crowd = references(people(40, 8), 1, 9, prefix="other")
     listed = [Reference("a", f"r{n}", Template(v, MODEL)) for n, v in enumerate(same)] + crowd
     gallery = new_gallery()
