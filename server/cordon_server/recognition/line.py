@@ -6,7 +6,9 @@ Rules, for whoever edits this:
    served them and whichever finished first.
 3. A video lane holds one waiting frame: a newer one supersedes it. A stills lane holds several and
    refuses what is beyond.
-4. The lane that was served least recently is served next; a new lane queues up behind all others.
+4. The lane that is due next is served next: each frame moves its lane back by one over its weight,
+   so that lanes with work are served in proportion to their weights; of two that are due alike, the
+   one served less recently. Idleness earns nothing, and a new lane queues up behind all others.
 5. Of a tracked lane one frame at a time is in work: what a frame shows depends on the one before.
 """
 
@@ -36,6 +38,8 @@ class Outcome:
     fate: FrameFate
     result: FrameResult | None = None
     error: CordonError | None = None
+    work_s: float = 0.0
+    """How long a worker had it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +61,11 @@ class Lane:
     unanswered_max: int
     tracked: bool = False
     """Whether its frames build on each other, so that only one may be in work."""
+    weight: float = 1.0
+    """Its share of the workers beside the other lanes'."""
     in_work: int = 0
+    due: float = 0.0
+    """When it is its turn, on the line's own scale: one round of lanes of weight 1 is 1."""
     last_served: int = 0
     is_open: bool = True
     waiting: deque[Ticket] = field(default_factory=deque)
@@ -71,15 +79,24 @@ class Line:
     def __init__(self, *, age_s_max: float) -> None:
         self._age_s_max = age_s_max
         self._turn = 0
+        self._round = 0.0
         # Only lanes with a frame that may be taken; a dict because it forgets quickly.
         self._waiting: dict[int, Lane] = {}
 
     def open(
-        self, *, stills: bool, waiting_max: int, unanswered_max: int, tracked: bool = False
+        self,
+        *,
+        stills: bool,
+        waiting_max: int,
+        unanswered_max: int,
+        tracked: bool = False,
+        weight: float = 1.0,
     ) -> Lane:
         """A new lane; `waiting_max` counts for stills only."""
         waiting_max = waiting_max if stills else 1
-        return Lane(stills, waiting_max, unanswered_max, tracked, last_served=self._turn)
+        lane = Lane(stills, waiting_max, unanswered_max, tracked, weight)
+        lane.due, lane.last_served = self._round + 1 / weight, self._turn
+        return lane
 
     def put(self, lane: Lane, frame: Frame) -> None:
         """Lets a frame wait. LimitReached where the lane is full, NotReady where it is closed."""
@@ -100,7 +117,7 @@ class Line:
         """The next frame to work on, and the lanes where frames expired on the way to it."""
         expired: list[Lane] = []
         while self._waiting:
-            lane = min(self._waiting.values(), key=lambda each: each.last_served)
+            lane = min(self._waiting.values(), key=lambda each: (each.due, each.last_served))
             ticket = lane.waiting.popleft()
             if not lane.waiting:
                 del self._waiting[id(lane)]
@@ -109,6 +126,8 @@ class Line:
                 expired.append(lane)
                 continue
             self._turn += 1
+            self._round = lane.due
+            lane.due += 1 / lane.weight
             lane.last_served = self._turn
             lane.in_work += 1
             if lane.tracked:
@@ -122,7 +141,8 @@ class Line:
         self._list(ticket.lane)
 
     def _list(self, lane: Lane) -> None:
-        if lane.waiting and not (lane.tracked and lane.in_work):
+        if lane.waiting and not (lane.tracked and lane.in_work) and id(lane) not in self._waiting:
+            lane.due = max(lane.due, self._round)
             self._waiting[id(lane)] = lane
 
     def close(self, lane: Lane, error: CordonError) -> None:
@@ -139,10 +159,11 @@ def answer(
     *,
     result: FrameResult | None = None,
     error: CordonError | None = None,
+    work_s: float = 0.0,
 ) -> None:
     """Settles a frame's fate, once."""
     assert ticket.outcome is None
-    ticket.outcome = Outcome(ticket.frame, fate, result, error)
+    ticket.outcome = Outcome(ticket.frame, fate, result, error, work_s)
 
 
 def answered(lane: Lane) -> list[Outcome]:

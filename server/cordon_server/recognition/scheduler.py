@@ -83,9 +83,10 @@ class Scheduler:
         self._clock = clock
         self._changed = threading.Condition()
         self._mailboxes: dict[Lane, Mailbox] = {}
+        self._in_hand: dict[int, Ticket] = {}
         self._is_stopping = False
         self._threads = [
-            threading.Thread(target=self._work, args=(each,), name=f"analyser-{n}", daemon=True)
+            threading.Thread(target=self._run, args=(each,), name=f"analyser-{n}", daemon=True)
             for n, each in enumerate(analysers)
         ]
         for thread in self._threads:
@@ -100,8 +101,11 @@ class Scheduler:
         *,
         waiting_max: int = STILLS_WAITING_MAX,
         tracks: CameraTracks | None = None,
+        weight: float = 1.0,
     ) -> Mailbox:
         """A mailbox for one stream; with `tracks`, its frames are worked on one after the other.
+
+        Streams that are all busy are served in proportion to their weights.
 
         `deliver` is called from any thread, never twice at a time, in
         the order in which frames were put; it must return quickly.
@@ -113,6 +117,7 @@ class Scheduler:
                 waiting_max=waiting_max,
                 unanswered_max=UNANSWERED_MAX,
                 tracked=tracks is not None,
+                weight=weight,
             )
             mailbox = Mailbox(self, lane, camera_id, gallery, deliver, tracks)
             self._mailboxes[lane] = mailbox
@@ -166,6 +171,25 @@ class Scheduler:
         if self._is_stopping:
             raise NotNow("The server is stopping; connect again later.", reason="STOPPING")
 
+    def _run(self, analyser: FrameAnalyser) -> None:
+        """Works until the server stops. What ends a worker costs the frame that it had in hand."""
+        while True:
+            try:
+                self._work(analyser)
+            except BaseException as fatal:  # noqa: BLE001 - told to the camera and logged.
+                self._recover(fatal)
+            else:
+                return
+
+    def _recover(self, fatal: BaseException) -> None:
+        with self._changed:
+            ticket = self._in_hand.pop(threading.get_ident(), None)
+            if ticket is not None:
+                self._settle(ticket, FrameFate.REJECTED, error=_our_fault(ticket.frame, fatal))
+        log.error("worker.restarted", error=type(fatal).__name__)
+        if ticket is not None:
+            self._deliver(ticket.lane)
+
     def _work(self, analyser: FrameAnalyser) -> None:
         while True:
             ticket, expired = self._next()
@@ -181,12 +205,15 @@ class Scheduler:
         with self._changed:
             while True:
                 ticket, expired = self._line.take(self._clock())
+                if ticket is not None:
+                    self._in_hand[threading.get_ident()] = ticket
                 if ticket is not None or expired or self._is_stopping:
                     return ticket, expired
                 self._changed.wait()
 
     def _serve(self, analyser: FrameAnalyser, ticket: Ticket) -> None:
         fate, result, error = FrameFate.REJECTED, None, None
+        began_s = time.perf_counter()
         try:
             mailbox, frame = self._mailboxes[ticket.lane], ticket.frame
             taken_s = frame.captured_at.timestamp()
@@ -196,11 +223,23 @@ class Scheduler:
             error = known
         except Exception as unknown:  # noqa: BLE001 - handed to the camera's stream and to the log.
             error = _our_fault(ticket.frame, unknown)
+        work_s = time.perf_counter() - began_s
         with self._changed:
-            answer(ticket, fate, result=result, error=error)
-            self._line.done(ticket)
-            self._changed.notify()
+            del self._in_hand[threading.get_ident()]
+            self._settle(ticket, fate, result, error, work_s)
         self._deliver(ticket.lane)
+
+    def _settle(
+        self,
+        ticket: Ticket,
+        fate: FrameFate,
+        result: FrameResult | None = None,
+        error: CordonError | None = None,
+        work_s: float = 0.0,
+    ) -> None:
+        answer(ticket, fate, result=result, error=error, work_s=work_s)
+        self._line.done(ticket)
+        self._changed.notify()
 
     def _deliver(self, lane: Lane) -> None:
         """Delivers what is ready, outside the lock, one thread at a time: whoever comes while
@@ -228,11 +267,11 @@ class Scheduler:
 def _hand_over(mailbox: Mailbox, outcome: Outcome) -> None:
     try:
         mailbox.deliver(outcome)
-    except Exception as error:  # noqa: BLE001 - a stream that is gone must not end a worker; logged.
+    except BaseException as error:  # noqa: BLE001 - must not end a worker between two answers; logged.
         log.error("outcome.undelivered", camera=mailbox.camera_id, error=type(error).__name__)
 
 
-def _our_fault(frame: Frame, error: Exception) -> OurFault:
+def _our_fault(frame: Frame, error: BaseException) -> OurFault:
     """The error for the camera; the log gets where it happened, never what was in the frame."""
     log.error(
         "frame.failed",
