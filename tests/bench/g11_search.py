@@ -1,5 +1,7 @@
 """G11: searching a face among 100,000 references over embedding it, one core each, in the same run.
 
+The references are those of 20,000 subjects, as many as the default limits allow.
+
 Beside it the sweep that the gallery's crossover was chosen by: what the exact tier and the index
 take for a street frame's faces at growing lists.
 """
@@ -33,14 +35,16 @@ def measure(bench: Bench) -> list[Row]:
             goal=GOAL,
             is_ceiling=True,
         ),
-        Row("g11_search_us", "search a face, indexed", last["hnsw"], "µs"),
+        Row("g11_search_us", "search a face, indexed", last["product"], "µs"),
+        Row("g11_graph_us", "search a face, by the graph", last["graph"], "µs"),
         Row("g11_exact_us", "search a face, compared with all", last["exact"], "µs"),
         Row("g11_embed_us", "embed a face", last["embed"], "µs"),
-        Row("g11_build_s", "build the index, one core", last["build_s"], "s"),
-        Row("g11_index_mb", "the index in memory", last["index_mb"], "MB"),
+        Row("g11_build_s", "build the graph, one core", last["build_s"], "s"),
+        Row("g11_index_mb", "the graph in memory", last["index_mb"], "MB"),
         Row("g11_crossover", "crossover", CROSSOVER, "references"),
         Row("g11_sweep_exact_us", "  compared with all, µs a face", _column(sweep, "exact")),
-        Row("g11_sweep_hnsw_us", "  indexed, µs a face", _column(sweep, "hnsw")),
+        Row("g11_sweep_product_us", "  indexed, µs a face", _column(sweep, "product")),
+        Row("g11_sweep_graph_us", "  by the graph, µs a face", _column(sweep, "graph")),
     ]
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from cordon_server.gallery.exact import ExactTier
-from cordon_server.gallery.hnsw import build_index
+from cordon_server.gallery.groups import ProductProposer, build_groups
+from cordon_server.gallery.hnsw import build_graph
 from cordon_server.gallery.rows import RowStore
 from cordon_server.recognition.embed import Embedder
 from cordon_server.recognition.models.prepare import CROP_SIZE
@@ -49,23 +50,26 @@ def main() -> None:
     all_ratios: list[float] = []
     for size in SIZES:
         store.append(listed[len(store.now) : size])
-        now, start = store.now, time.process_time()
-        tier = build_index(now, exact, lambda: True)
-        assert tier is not None
+        now = store.now
+        product = build_groups(now, exact, lambda means, _: ProductProposer(means), lambda: True)
+        start = time.process_time()
+        graph = build_groups(now, exact, build_graph, lambda: True)
         build_s = time.process_time() - start
-        times: dict[str, list[float]] = {"exact": [], "hnsw": [], "embed": []}
+        assert product is not None
+        assert graph is not None
+        tiers = {"exact": exact.search, "product": product.search, "graph": graph.search}
+        times: dict[str, list[float]] = {name: [] for name in (*tiers, "embed")}
         for _ in range(rounds):
             # New people each time: what was just searched for is in the cache.
             probes = crowd.pictures(centres[rows[crowd.shuffled(size)[:FACES]]])
-            times["exact"].append(_us_a_face(exact.search, now, probes))
-            times["hnsw"].append(_us_a_face(tier.search, now, probes))
+            for name, search in tiers.items():
+                times[name].append(_us_a_face(search, now, probes))
             times["embed"].append(_us_a_face(embedder.embed, crops))
-        all_ratios = [s / e for s, e in zip(times["hnsw"], times["embed"], strict=True)]
+        all_ratios = [s / e for s, e in zip(times["product"], times["embed"], strict=True)]
         sweep[str(size)] = {name: round(median(each), 1) for name, each in times.items()}
         sweep[str(size)] |= {
             "build_s": round(build_s, 2),
-            "index_mb": round(tier.memory_bytes / 1e6, 1),
-            "ratio": round(median(all_ratios), 4),
+            "index_mb": round(graph.memory_bytes / 1e6, 1),
         }
     result: dict[str, Any] = {"ratios": all_ratios, "sweep": sweep}
     print(json.dumps(result))

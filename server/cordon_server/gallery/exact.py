@@ -37,11 +37,16 @@ class ExactTier:
         """The best of `rows`, of which there is at least one, for (n, dimension) probes."""
         blocks = range(0, max(1, len(probes)), PROBES_AT_ONCE)
         parts = [_search(rows, probes[at : at + PROBES_AT_ONCE], start) for at in blocks]
-        return Hits(
-            np.concatenate([part.rows for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.others for part in parts]),
-        )
+        return joined(parts)
+
+
+def joined(parts: list[Hits]) -> Hits:
+    """One after the other."""
+    return Hits(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.others for part in parts]),
+    )
 
 
 def _search(rows: Rows, probes: NDArray[np.float32], start: int) -> Hits:

@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from cordon_server.domain import InvalidInput, Template
 from cordon_server.gallery import Gallery, Reference
 from cordon_server.gallery.exact import PROBES_AT_ONCE, ROWS_AT_ONCE, ExactTier
-from cordon_server.gallery.hnsw import GROUP_MAX, GROUPS_FETCHED, build_index
+from cordon_server.gallery.groups import GROUP_MAX, GROUPS_PROPOSED, build_groups
+from cordon_server.gallery.hnsw import build_graph
 from cordon_server.gallery.rows import RowStore
 
 MODEL, DIMENSION, THRESHOLD = "m-1", 32, 0.5
 NEVER, SOON = 10**9, 16
 """Crossovers: the exact tier always, the index almost always."""
+TIERS = {"exact": (NEVER, NEVER), "product": (SOON, NEVER), "graph": (SOON, 0)}
+"""(crossover, graph_from)"""
 
 Vectors = NDArray[np.float32]
 NewGallery = Callable[[], Gallery]
@@ -52,8 +55,15 @@ def references(centres: Vectors, count: int, seed: int, prefix: str = "s") -> li
     ]
 
 
-def a_gallery(crossover: int) -> Gallery:
-    return Gallery(model_id=MODEL, dimension=DIMENSION, threshold=THRESHOLD, crossover=crossover)
+def a_gallery(tier: str) -> Gallery:
+    crossover, graph_from = TIERS[tier]
+    return Gallery(
+        model_id=MODEL,
+        dimension=DIMENSION,
+        threshold=THRESHOLD,
+        crossover=crossover,
+        graph_from=graph_from,
+    )
 
 
 def settled(gallery: Gallery) -> Gallery:
@@ -61,10 +71,10 @@ def settled(gallery: Gallery) -> Gallery:
     return gallery
 
 
-@pytest.fixture(params=[NEVER, SOON], ids=["exact", "hnsw"])
+@pytest.fixture(params=list(TIERS))
 def new_gallery(request: pytest.FixtureRequest) -> NewGallery:
-    crossover: int = request.param
-    return lambda: a_gallery(crossover)
+    tier: str = request.param
+    return lambda: a_gallery(tier)
 
 
 def brute_force(listed: list[Reference], probe: Vectors) -> tuple[str, str, float, float]:
@@ -94,16 +104,16 @@ def assert_decides_like(gallery: Gallery, listed: list[Reference], probes: Vecto
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.sampled_from([NEVER, SOON]),
+    st.sampled_from(list(TIERS)),
     st.lists(st.tuples(st.booleans(), st.integers(0, 59)), max_size=30),
     st.integers(0, 5),
 )
 def test_whatever_changed_each_tier_decides_as_brute_force_does(
-    crossover: int, changes: list[tuple[bool, int]], seed: int
+    tier: str, changes: list[tuple[bool, int]], seed: int
 ) -> None:
     centres = people(60, seed)
     every = references(centres, 3, seed)
-    gallery = a_gallery(crossover)
+    gallery = a_gallery(tier)
     gallery.add(every[:90])
     listed = every[:90]
     for is_removed, person in changes:
@@ -156,7 +166,7 @@ def test_the_margin_is_right_where_one_subject_fills_all_that_is_fetched(
     new_gallery: NewGallery,
 ) -> None:
     (centre,) = people(1, 5)
-    same = pictures(np.repeat(centre[None], (GROUPS_FETCHED + 5) * GROUP_MAX, axis=0), 0.05, 6)
+    same = pictures(np.repeat(centre[None], (GROUPS_PROPOSED + 5) * GROUP_MAX, axis=0), 0.05, 6)
     crowd = references(people(40, 8), 1, 9, prefix="other")
     listed = [Reference("a", f"r{n}", Template(v, MODEL)) for n, v in enumerate(same)] + crowd
     gallery = new_gallery()
@@ -195,7 +205,7 @@ def test_a_removed_subject_is_gone_from_the_very_next_search(new_gallery: NewGal
 
 
 def test_removed_references_leave_the_index_when_it_is_renewed() -> None:
-    gallery = a_gallery(SOON)
+    gallery = a_gallery("graph")
     gallery.add(references(people(100, 12), 2, 13))
     assert gallery.wait_for_index(60)
     before = gallery._index
@@ -243,7 +253,7 @@ def test_an_entrys_own_threshold_and_category_come_with_its_candidate(
 
 
 def test_a_list_that_shrinks_is_compared_whole_again() -> None:
-    gallery = a_gallery(SOON)
+    gallery = a_gallery("graph")
     listed = references(people(40, 18), 1, 19)
     gallery.add(listed)
     assert gallery.wait_for_index(60)
@@ -331,7 +341,7 @@ def test_searches_in_many_threads_never_find_the_removed_nor_miss_the_listed(
 
 
 def test_a_gallery_that_is_dropped_while_it_is_indexed_leaves_nothing() -> None:
-    gallery = a_gallery(SOON)
+    gallery = a_gallery("graph")
     gallery.add(references(people(3000, 30), 10, 31))
     thread, dropped = gallery._index_thread, weakref.ref(gallery)
     assert thread is not None
@@ -349,12 +359,12 @@ def test_an_index_that_is_not_wanted_is_not_finished() -> None:
     store.append(references(people(100, 32), 1, 33))
     answers = iter([True, True, False])
 
-    assert build_index(store.now, ExactTier(), lambda: next(answers)) is None
+    assert build_groups(store.now, ExactTier(), build_graph, lambda: next(answers)) is None
 
 
 @pytest.mark.slow
 def test_removal_from_a_hundred_thousand_references_takes_no_seconds() -> None:
-    gallery = a_gallery(NEVER)
+    gallery = a_gallery("exact")
     gallery.add(references(people(20_000, 34), 5, 35))
 
     start = time.monotonic()
@@ -369,7 +379,7 @@ def test_removal_from_a_hundred_thousand_references_takes_no_seconds() -> None:
 @pytest.mark.parametrize("first", ["index", "models"])
 def test_the_index_and_the_inference_engine_share_a_process(first: str) -> None:
     # Loaded the wrong way round, the two end the process with a segmentation fault.
-    index = "from cordon_server.gallery.hnsw import _empty_index; _empty_index(8)"
+    index = "from cordon_server.gallery.hnsw import empty_index; empty_index(8)"
     models = "import onnxruntime; onnxruntime.get_available_providers()"
     steps = [index, models] if first == "index" else [models, index]
 
