@@ -1,7 +1,8 @@
-"""The figures: `python -m tests.bench [--json] [--rounds N] [--only NAME] [--provider P]`.
+"""The figures: `python -m tests.bench [--json] [--only g1,g5] [--rounds N] [--short]`.
 
-Prints a table; with --json one JSON object on standard output, talk on standard error. Ends with 1
-if a goal is missed, and with 0 and a word where the data is not at hand.
+Prints a table; with --json one JSON object on standard output, talk on standard error. Draws a
+plot of each sweep that was measured. Ends with 1 if a goal is missed, and with 0 and a word where
+the data is not at hand.
 """
 
 from __future__ import annotations
@@ -12,22 +13,41 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.bench.harness import Bench, Row, machine, table
+from tests.bench.plots import draw_all
 
-FIGURES = ("g3_throughput", "latency")
-"""Modules of this folder, in the order of the table."""
+MODULES = {
+    "g1_faces": ("g1",),
+    "g2_efficiency": ("g2",),
+    "g3_throughput": ("g3",),
+    "g3t_tracked": ("g3t",),
+    "g4_tls": ("g4",),
+    "g5_g6_overload": ("g5", "g6"),
+    "g7_latency": ("g7",),
+    "g8_fairness": ("g8",),
+    "g10_engines": ("g10",),
+    "g11_search": ("g11",),
+    "g12_hnsw": ("g12",),
+    "g14_camera_cpu": ("g14",),
+    "g16_soak": ("g16",),
+    "latency": ("latency",),
+    "thresholds": ("thresholds",),
+}
+"""Modules of this folder, in the order of the table, and the figures that each measures."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (5)")
-    parser.add_argument("--only", action="append", choices=FIGURES, help="this figure (repeatable)")
+    parser.add_argument("--only", metavar="NAMES", type=_modules, help="these figures: g1,g5")
+    parser.add_argument("--short", action="store_true", help="a soak of one minute, not five")
     parser.add_argument("--provider", default="cpu", choices=("auto", "cpu", "cuda"))
     args = parser.parse_args()
     # The server and its folder go, however the bench is ended.
@@ -35,26 +55,42 @@ def main() -> int:
     rows: list[Row] = []
     facts = machine()
     try:
-        rows = [
-            row
-            for name in args.only or FIGURES
-            for row in _measure(name, args.rounds, args.provider)
-        ]
+        rows = [row for name in args.only or MODULES for row in _measure(name, args)]
     except pytest.skip.Exception as absent:
         print(f"skipped: {absent}", file=sys.stderr)
         if args.json:
             print(json.dumps({"skipped": str(absent)}))
         return 0
+    for plot in draw_all(rows):
+        _say(f"drew {plot}")
     print(_as_json(rows, facts) if args.json else f"{_heading(facts)}\n\n{table(rows)}")
     return 0 if all(row.is_met for row in rows) else 1
 
 
-def _measure(name: str, rounds: int, provider: str) -> list[Row]:
+def _modules(names: str) -> list[str]:
+    """The modules that measure the figures named, separated by commas."""
+    known = {name: module for module, figures in MODULES.items() for name in (module, *figures)}
+    if unknown := [name for name in names.split(",") if name not in known]:
+        raise argparse.ArgumentTypeError(
+            f"no figure {', '.join(unknown)}; there are {', '.join(sum(MODULES.values(), ()))}"
+        )
+    return list(dict.fromkeys(known[name] for name in names.split(",")))
+
+
+def _measure(name: str, args: argparse.Namespace) -> list[Row]:
     module = importlib.import_module(f"tests.bench.{name}")
     with tempfile.TemporaryDirectory(prefix="cordon-bench-") as folder:
-        bench = Bench(rounds, provider, Path(folder), lambda words: _say(f"{name}: {words}"))
+        bench = Bench(
+            args.rounds,
+            args.provider,
+            Path(folder),
+            lambda words: _say(f"{name}: {words}"),
+            args.short,
+        )
+        began_s = time.monotonic()
         bench.say("begins")
         rows: list[Row] = module.measure(bench)
+        bench.say(f"took {time.monotonic() - began_s:.0f} s")
     return rows
 
 

@@ -19,7 +19,7 @@ class Watch:
     """From its making on: all that the machine did, less this process, its ended children and one
     process that goes on."""
 
-    lasting_pid: int
+    lasting_pid: int | None
     _began_s: float = field(init=False)
     _machine_s: float = field(init=False)
     _own_s: float = field(init=False)
@@ -38,9 +38,14 @@ class Watch:
         parts = [
             resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         ]
-        stat = Path(f"/proc/{self.lasting_pid}/stat").read_text().rpartition(")")[2].split()
-        lasting_s = (int(stat[11]) + int(stat[12])) / _TICKS_PER_S
-        return lasting_s + sum(part.ru_utime + part.ru_stime for part in parts)
+        own_s = sum(part.ru_utime + part.ru_stime for part in parts)
+        return own_s if self.lasting_pid is None else own_s + _process_s(self.lasting_pid)
+
+
+def _process_s(pid: int) -> float:
+    """CPU time of another process since its start."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / _TICKS_PER_S
 
 
 def _machine_s() -> float:

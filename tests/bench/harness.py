@@ -1,6 +1,6 @@
 """What all figures share: rows, the machine they were measured on, programs that print one object.
 
-A figure is a module of this folder with `measure(bench) -> list[Row]`, named in `FIGURES` of
+A figure is a module of this folder with `measure(bench) -> list[Row]`, named in `MODULES` of
 `__main__`. What it needs from a machine it builds itself; what it measures runs in processes of its
 own, so that nothing shares an interpreter lock with what it is compared to.
 """
@@ -53,6 +53,8 @@ class Bench:
     """Empty, removed afterwards."""
     say: Callable[[str], None]
     """Talk about progress."""
+    is_short: bool = False
+    """What takes minutes by default takes one."""
 
 
 def machine() -> dict[str, Any]:

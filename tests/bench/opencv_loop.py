@@ -33,6 +33,8 @@ from cordon_server.recognition.models.prepare import parse, prepare
 from tests.bench.street import frame_files
 
 Image = NDArray[np.uint8]
+Box = NDArray[np.float32]
+Feature = NDArray[np.float32]
 
 _TRIALS = 12
 
@@ -66,15 +68,20 @@ class Loop:
 
     def analyse(self, jpeg: bytes) -> int:
         """Embeds every face of a frame; how many there were."""
+        return len(self.features(jpeg))
+
+    def features(self, jpeg: bytes) -> list[tuple[Box, Feature]]:
+        """Each face of a frame: left, top, width and height in pixels, and its feature."""
         image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         assert image is not None, "the frames are JPEG"
         small, scale = self._fitted(np.asarray(image, np.uint8))
         _, faces = self.detector.detect(small)
-        found = [] if faces is None else faces
-        for face in found:
+        found: list[tuple[Box, Feature]] = []
+        for face in [] if faces is None else faces:
             face[:14] /= scale
-            self.embedder.feature(self.embedder.alignCrop(image, face))
-        return len(found)
+            feature = self.embedder.feature(self.embedder.alignCrop(image, face))
+            found.append((face[:4], np.array(feature[0], np.float32)))
+        return found
 
     def _fitted(self, image: Image) -> tuple[Image, float]:
         """The frame within the detector's input, padded at the right and at the bottom."""
@@ -124,6 +131,33 @@ def run(jpegs: Sequence[bytes], loop: Loop, warm: int) -> dict[str, Any]:
     return {"frames": len(jpegs), "faces": faces, "elapsed_s": elapsed_s}
 
 
+def look_for(
+    listed: Sequence[tuple[str, str, int, int]],
+    jpegs: Sequence[bytes],
+    loop: Loop,
+    threshold: float,
+) -> list[str]:
+    """Who of the listed is in the frames, frame by frame; listed by a picture and a point in it."""
+    known = {
+        name: _unit(_at(loop.features(Path(file).read_bytes()), x, y))
+        for file, name, x, y in listed
+    }
+    seen = [_unit(feature) for jpeg in jpegs for _, feature in loop.features(jpeg)]
+    return [n for n, k in known.items() if any(float(k @ each) >= threshold for each in seen)]
+
+
+def _at(faces: Sequence[tuple[Box, Feature]], x: int, y: int) -> Feature:
+    """The feature of the face whose middle is nearest to a point."""
+    return min(faces, key=lambda f: np.hypot(f[0][0] + f[0][2] / 2 - x, f[0][1] + f[0][3] / 2 - y))[
+        1
+    ]
+
+
+def _unit(feature: Feature) -> Feature:
+    unit: Feature = feature / np.linalg.norm(feature)
+    return unit
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("frames", type=Path)
@@ -133,19 +167,26 @@ def main() -> None:
     parser.add_argument("--detector", default="folded")
     parser.add_argument("--embedder", default="folded")
     parser.add_argument("--warm", type=int, default=4)
+    parser.add_argument("--listed", type=Path, help="JSON: [picture, name, x, y] each")
     args = parser.parse_args()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     if args.tune:
         write_models(args.models)
         print(json.dumps(tune(args.models)))
         return
+    pack = load_pack()
     loop = Loop(
         args.models / f"detector-{args.detector}.onnx",
         args.models / f"embedder-{args.embedder}.onnx",
         args.threads,
-        load_pack().detection_score_min,
+        pack.detection_score_min,
     )
-    print(json.dumps(run([p.read_bytes() for p in frame_files(args.frames)], loop, args.warm)))
+    jpegs = [path.read_bytes() for path in frame_files(args.frames)]
+    if args.listed is not None:
+        listed = json.loads(args.listed.read_text())
+        print(json.dumps({"found": look_for(listed, jpegs, loop, pack.score_threshold)}))
+        return
+    print(json.dumps(run(jpegs, loop, args.warm)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""Frames full of faces: photographs of LFW side by side, as JPEG files in a folder."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from tests.bench.street import JPEG_QUALITY
+from tests.data import shared_data
+
+_PICTURE_SIDE = 250
+_GREY = 96
+
+
+def write_mosaics(
+    folder: Path, *, width: int, height: int, columns: int, rows: int, frames: int
+) -> None:
+    """Each frame shows `columns` x `rows` people, nobody twice while LFW has others."""
+    folder.mkdir(parents=True)
+    people = sorted(shared_data("lfw", "deepfunneled").glob("*/*_0001.jpg"))
+    chosen = np.random.default_rng(24).permutation(len(people))
+    each = columns * rows
+    for number in range(frames):
+        numbers = [chosen[(number * each + place) % len(chosen)] for place in range(each)]
+        frame = np.full((height, width, 3), _GREY, np.uint8)
+        for place, (row, column) in zip(numbers, product(range(rows), range(columns)), strict=True):
+            y, x = row * height // rows, column * width // columns
+            picture = _fitted(people[place], height // rows, width // columns)
+            frame[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+        jpeg = simplejpeg.encode_jpeg(frame, quality=JPEG_QUALITY, colorspace="BGR")
+        (folder / f"{number:06d}.jpg").write_bytes(jpeg)
+
+
+def _fitted(file: Path, height: int, width: int) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(file))
+    assert picture is not None, file
+    assert picture.shape[:2] == (_PICTURE_SIDE, _PICTURE_SIDE), file
+    side = min(height, width, _PICTURE_SIDE)
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
