@@ -145,8 +145,8 @@ class Analyser:
             wanted = []
             for face in self._fit(faces, fates):
                 track, view = track_of[id(face)], view_worth(geometry(face))
-                if track.wants(view, taken_s):
-                    track.try_at(view, taken_s)
+                if track.wants(view, tracks.now_s):
+                    track.try_at(tracks.now_s)
                     wanted.append(face)
                 else:
                     fates[FaceFate.SEARCHED if track.shots else FaceFate.TOO_POOR] += 1
@@ -155,7 +155,8 @@ class Analyser:
         people = [track_of[id(probe.face)] for probe in probes]
         with self._timed("search"):
             for track, probe in zip(people, probes, strict=True):
-                track.add(Shot(probe.vector, shot_worth(probe.quality)))
+                shot = Shot(probe.vector, shot_worth(probe.quality))
+                track.add(shot, view_worth(probe.quality))
             found = self._decide(people, probes, gallery, tracks.rule)
         with self._timed("probe"):
             sightings = [

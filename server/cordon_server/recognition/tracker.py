@@ -53,9 +53,8 @@ class Track:
         self._at_s = now_s
 
     def predict(self, now_s: float) -> None:
-        """Moves the track to where its face should be now; time never runs backwards for it."""
-        step = max(0.0, now_s - self._at_s)
-        self._at_s = max(self._at_s, now_s)
+        """Moves the track to where its face should be now."""
+        step, self._at_s = now_s - self._at_s, now_s
         move = np.array([[1.0, step], [0.0, 1.0]])
         drift = np.array([[step**4 / 4, step**3 / 2], [step**3 / 2, step**2]]) * _ACCELERATION**2
         self._state = self._state @ move.T
@@ -72,7 +71,8 @@ class Track:
     @property
     def expected(self) -> NDArray[np.float64]:
         """Where the face should be: (centre x, centre y, width, height), pixels."""
-        return np.maximum(self._state[:, 0], 1.0)
+        centre, size = np.split(self._state[:, 0], 2)
+        return np.concatenate([centre, np.maximum(size, 1.0)])
 
 
 # Standard deviations in widths of a face: of a measured box, of a new track's speed a second, and
@@ -87,12 +87,19 @@ class Tracker:
         self._rules = rules or TrackerRules()
         self._tracks: list[Track] = []
         self._last = 0
+        self._taken_s: float | None = None
+        self.now_s = 0.0
+        """Seconds of the camera's time since its first frame. Never falls: a clock that is set back
+        stands still for one frame and goes on from there, so that no track outlives its time."""
 
-    def update(self, faces: Sequence[Face], now_s: float) -> tuple[list[int], list[int]]:
+    def update(self, faces: Sequence[Face], taken_s: float) -> tuple[list[int], list[int]]:
         """The track of each face, in order, and the tracks that are over since the last call.
 
-        `now_s` is when the frame was taken. Every face has a track; no two share one.
+        `taken_s` is when the frame was taken, by the camera's clock. Every face has a track; no two
+        share one. Beyond `tracks_max` faces, some tracks are over with the frame they began in.
         """
+        now_s = self._pass(taken_s)
+        over = self._end(now_s)  # Before a newcomer could continue them.
         for track in self._tracks:
             track.predict(now_s)
         assigned: list[Track | None] = [None] * len(faces)
@@ -106,7 +113,14 @@ class Tracker:
             track = found or self._born(face.box, now_s)
             track.correct(face.box, now_s)
             numbers.append(track.number)
-        return numbers, self._end(now_s)
+        return numbers, over + self._end(now_s)
+
+    def _pass(self, taken_s: float) -> float:
+        """Lets the time since the last frame pass; the time now."""
+        if self._taken_s is not None:
+            self.now_s += max(0.0, taken_s - self._taken_s)
+        self._taken_s = taken_s
+        return self.now_s
 
     def _assign(
         self,

@@ -28,7 +28,9 @@ REFRESH_S = 3.0
 BETTER_BY = 1.25
 """A view this many times as good as the best one is worth a template."""
 TRIES_S = 0.2
-"""A track without a usable shot is not tried more often than this."""
+"""A track whose last try gave no template is not tried more often than this."""
+NORM_MIN = 1e-3
+"""Length of the mean below which shots have nothing in common."""
 
 
 @dataclass(slots=True)
@@ -46,8 +48,11 @@ class PersonTrack:
     number: int
     shots: list[Shot] = field(default_factory=list)
     best_view: float = 0.0
-    """The best worth by landmarks alone of any view that was embedded."""
-    embedded_s: float = -math.inf
+    """The best worth by landmarks alone of any view that gave a template."""
+    tried_s: float = 0.0
+    """When a view was last tried."""
+    is_failing: bool = False
+    """Whether that try gave no template."""
     observations: dict[str, int] = field(default_factory=dict)
     """Agreeing shots by subject."""
     is_waiting: bool = False
@@ -57,21 +62,25 @@ class PersonTrack:
 
     def wants(self, view: float, now_s: float) -> bool:
         """Whether this view of the face is worth a template."""
-        if not self.shots:
-            return now_s - self.embedded_s >= TRIES_S
+        since_s = now_s - self.tried_s
+        if self.is_failing and since_s < TRIES_S:
+            return False
         return (
-            self.is_waiting
+            not self.shots
+            or self.is_waiting
             or view > self.best_view * BETTER_BY
-            or now_s - self.embedded_s >= REFRESH_S
+            or since_s >= REFRESH_S
         )
 
-    def try_at(self, view: float, now_s: float) -> None:
-        """Notes that a view is being embedded, whatever comes of it."""
-        self.embedded_s = now_s
-        self.best_view = max(self.best_view, view)
+    def try_at(self, now_s: float) -> None:
+        """Notes that a view is tried; it has failed until it is added."""
+        self.tried_s = now_s
+        self.is_failing = True
 
-    def add(self, shot: Shot) -> None:
-        """Keeps the shot if it is among the best."""
+    def add(self, shot: Shot, view: float) -> None:
+        """Takes the template of the view that was tried, and keeps it if it is among the best."""
+        self.is_failing = False
+        self.best_view = max(self.best_view, view)
         self.shots.append(shot)
         self.shots.sort(key=lambda each: -each.worth)
         del self.shots[SHOTS_MAX:]
@@ -79,7 +88,10 @@ class PersonTrack:
     def fused(self) -> Vector:
         """The quality-weighted mean of the shots, at length one."""
         total = np.sum([shot.worth * shot.vector for shot in self.shots], axis=0)
-        mean: Vector = (total / np.linalg.norm(total)).astype(np.float32)
+        norm = np.linalg.norm(total)
+        if not norm > NORM_MIN * sum(shot.worth for shot in self.shots):
+            return self.shots[0].vector  # Shots that cancel each other have no mean.
+        mean: Vector = (total / norm).astype(np.float32)
         return mean
 
     def decide(
@@ -117,12 +129,18 @@ class CameraTracks:
     def __len__(self) -> int:
         return len(self._tracks)
 
-    def follow(self, faces: Sequence[Face], now_s: float) -> list[PersonTrack]:
+    @property
+    def now_s(self) -> float:
+        """The time of the newest frame, on a clock that never runs back."""
+        return self._tracker.now_s
+
+    def follow(self, faces: Sequence[Face], taken_s: float) -> list[PersonTrack]:
         """The track of each face, in order; whoever is gone is forgotten."""
-        numbers, over = self._tracker.update(faces, now_s)
-        for number in over:
+        numbers, over = self._tracker.update(faces, taken_s)
+        people = [self._tracks.setdefault(number, PersonTrack(number)) for number in numbers]
+        for number in over:  # Last: a track may be over with the frame it began in.
             self._tracks.pop(number, None)
-        return [self._tracks.setdefault(number, PersonTrack(number)) for number in numbers]
+        return people
 
 
 def view_worth(quality: Quality) -> float:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,114 @@ async def test_a_full_disk_costs_no_sequence_and_nothing_acknowledged(
     assert head >= 100
     assert [m.sequence for m in await log.after(0, 100_000)] == list(range(1, head + 1))
     await environment.close()
+
+
+async def test_a_better_view_is_a_revision_of_the_same_match_with_a_sequence_of_its_own(
+    log: MatchLog, clock: Clock
+) -> None:
+    (first,) = await log.append(a_frame(1), (a_sighting("s-1", 0.6),))
+    (other,) = await log.append(a_frame(2), (a_sighting("s-2", 0.7),))
+    clock.advance(seconds=3)
+    sighting = replace(a_sighting("s-1", 0.8), probe_jpeg=b"better", observations=3)
+
+    again = await log.append(a_frame(3, camera_id="south"), (sighting,), (first,))
+
+    assert (first, other, again) == (1, 2, [1])
+    steps = [(m.sequence, m.match_id, m.revision, m.score) for m in await log.after(0, 9)]
+    assert steps == [(1, 1, 0, 0.6), (2, 2, 0, 0.7), (3, 1, 1, 0.8)]
+    assert log.head == 3
+    newest = await log.get(1)
+    assert (newest.sequence, newest.revision, newest.observations) == (3, 1, 3)
+    assert (newest.frame_sequence, newest.camera_id) == (3, "south")
+    assert newest.create_time == clock.now
+    assert await log.image(1) == b"better"
+    with pytest.raises(NotFound):
+        await log.get(3)
+
+
+async def test_pages_and_the_count_are_of_matches_in_their_newest_state(log: MatchLog) -> None:
+    await append(log, 3)
+    await log.append(a_frame(2), (a_sighting("s-0", 0.9), a_sighting("s-9")), (1, None))
+
+    assert await log.count() == 4
+    page = await log.page(0, 9)
+    assert [(m.match_id, m.sequence, m.revision) for m in page] == [
+        (1, 4, 1),
+        (2, 2, 0),
+        (3, 3, 0),
+        (5, 5, 0),
+    ]
+    assert [m.match_id for m in await log.page(2, 1)] == [3]
+    assert await log.page(5, 9) == []
+
+
+async def test_sequences_have_no_gap_when_new_matches_and_revisions_are_mixed_at_once(
+    log: MatchLog,
+) -> None:
+    await append(log, 2)
+
+    await asyncio.gather(
+        *(
+            log.append(a_frame(n), (a_sighting("s-0"), a_sighting(f"new-{n}")), (1, None))
+            for n in range(20)
+        )
+    )
+
+    steps = await log.after(0, 100)
+    assert [m.sequence for m in steps] == list(range(1, 43))
+    assert [m.revision for m in steps if m.match_id == 1] == list(range(21))
+    assert await log.count() == 22
+    assert log.head == 42
+
+
+async def test_a_decided_match_keeps_what_was_decided_on(log: MatchLog) -> None:
+    await append(log, 1)
+    decided = await log.adjudicate(1, Decision.TRUE, ANNA, dry_run=False)
+    better = replace(a_sighting("s-0", 0.99), probe_jpeg=b"somebody else")
+
+    matches = await log.append(a_frame(2), (better, a_sighting("s-5")), (1, None))
+
+    assert matches == [1, 2]
+    assert await log.get(1) == decided
+    assert await log.image(1) == b"probe of s-0"
+    assert [(m.sequence, m.match_id) for m in await log.after(0, 9)] == [(1, 1), (2, 2)]
+
+
+async def test_a_decision_on_a_bettered_match_is_on_its_newest_state(log: MatchLog) -> None:
+    await append(log, 1)
+    await log.append(a_frame(2), (a_sighting("s-0", 0.9),), (1,))
+
+    decided = await log.adjudicate(1, Decision.FALSE, BEN, dry_run=False)
+
+    assert (decided.sequence, decided.revision, decided.score) == (2, 1, 0.9)
+    assert log.head == 2
+
+
+async def test_a_revision_wakes_who_waits(log: MatchLog) -> None:
+    await append(log, 1)
+    waiting = asyncio.create_task(log.wait_beyond(1, 30))
+    await log.append(a_frame(2), (a_sighting("s-0", 0.9),), (1,))
+
+    await asyncio.wait_for(waiting, 5)
+    assert [m.revision for m in await log.after(1, 9)] == [1]
+
+
+async def test_revisions_go_on_after_reopening(
+    tmp_path: Path, writer: Executor, clock: Clock
+) -> None:
+    first = open_environment(tmp_path / "revised", TABLES, writer)
+    log = MatchLog(first, model_id=MODEL, clock=clock)
+    await append(log, 1)
+    await log.append(a_frame(2), (a_sighting("s-0", 0.8),), (1,))
+    await first.close()
+
+    second = open_environment(tmp_path / "revised", TABLES, writer)
+    reopened = MatchLog(second, model_id=MODEL, clock=clock)
+    await append(reopened, 1, frame=3)
+
+    assert [(m.sequence, m.match_id) for m in await reopened.after(0, 9)] == [
+        (1, 1),
+        (2, 1),
+        (3, 3),
+    ]
+    await second.close()
