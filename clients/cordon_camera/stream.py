@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _QUALITY = 85
 _RECONNECT_BASE_S = 0.5
 _RECONNECT_CAP_S = 15.0
+_ASKED_WAIT_S_MAX = 300.0
 # For so long the server may still hold the stream that this very camera lost.
 _OWN_GHOST_S = 60.0
 _FINAL = frozenset(
@@ -148,7 +149,9 @@ class CameraStream:
                 if self._source_done.is_set() and not self._holds_every_picture:
                     raise problem  # nothing new will come, and what waits is the past
                 self._report.note("waiting", in_one_line(problem))
-                await self._pause(next(waits_s))
+                # After what the server asks for, spread out: others were told the same.
+                asked_s = min(problem.retry_after_s, _ASKED_WAIT_S_MAX)
+                await self._pause(asked_s + next(waits_s))
 
     def _session(self) -> Session:
         return Session(

@@ -36,7 +36,7 @@ class ClientError(Exception):
     """Something went wrong that a person can mend.
 
     `what` is a sentence, `why` another, `hint` a command that runs. `reason` is the server's code
-    for it, where the server gave one.
+    for it and `retry_after_s` how long it asks to wait, where the server gave them.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class ClientError(Exception):
         hint: str = "",
         exit_code: ExitCode = ExitCode.FAILED,
         reason: str = "",
+        retry_after_s: float = 0.0,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -53,6 +54,7 @@ class ClientError(Exception):
         self.hint = hint
         self.exit_code = exit_code
         self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 _EXIT_CODES = {
@@ -87,6 +89,7 @@ def from_rpc(error: grpc.aio.AioRpcError, identity: ClientIdentity | None = None
         hint=_hint(status, identity),
         exit_code=_EXIT_CODES.get(status, ExitCode.FAILED),
         reason=_reason(told),
+        retry_after_s=_retry_after_s(told),
     )
 
 
@@ -191,6 +194,17 @@ def _reason(told: Status | None) -> str:
             detail.Unpack(info)
             return str(info.reason)
     return ""
+
+
+def _retry_after_s(told: Status | None) -> float:
+    from google.rpc.error_details_pb2 import RetryInfo
+
+    for detail in told.details if told else ():
+        if detail.Is(RetryInfo.DESCRIPTOR):
+            info = RetryInfo()
+            detail.Unpack(info)
+            return max(0.0, float(info.retry_delay.ToMilliseconds() / 1000))
+    return 0.0
 
 
 def _hint(status: str, identity: ClientIdentity | None) -> str:

@@ -99,7 +99,13 @@ class NotPermitted(CallerFault):
 
 
 class LimitReached(CallerFault):
-    """A stated limit is full."""
+    """A stated limit is full; `retry_after_s` tells when to try again, where that may help."""
+
+    def __init__(
+        self, message: str, *, reason: str = "", field: str = "", retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(message, reason=reason, field=field)
+        self.retry_after_s = retry_after_s
 
 
 class NotNow(CordonError):  # noqa: N818  # named for when it may pass

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from cordon_server import domain
@@ -54,14 +55,18 @@ def trailing_details(error: BaseException) -> tuple[tuple[str, bytes], ...]:
     return ((DETAILS_KEY, status.SerializeToString()),)
 
 
-def _details(error: domain.CordonError) -> list[error_details_pb2.ErrorInfo]:
-    details: list[error_details_pb2.ErrorInfo] = [
+def _details(error: domain.CordonError) -> list[Message]:
+    details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     ]
     if isinstance(error, domain.InvalidInput):
         details.append(_bad_request(error))
     elif isinstance(error, domain.NotReady):
         details.append(_precondition(error))
+    elif isinstance(error, domain.LimitReached) and error.retry_after_s > 0:
+        wait = duration_pb2.Duration()
+        wait.FromMilliseconds(round(error.retry_after_s * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=wait))
     return details
 
 

@@ -40,6 +40,8 @@ class Outcome:
     error: CordonError | None = None
     work_s: float = 0.0
     """How long a worker had it."""
+    decode_s: float = 0.0
+    """Of that, for decoding."""
 
 
 @dataclass(slots=True, eq=False)
@@ -160,10 +162,11 @@ def answer(
     result: FrameResult | None = None,
     error: CordonError | None = None,
     work_s: float = 0.0,
+    decode_s: float = 0.0,
 ) -> None:
     """Settles a frame's fate, once."""
     assert ticket.outcome is None
-    ticket.outcome = Outcome(ticket.frame, fate, result, error, work_s)
+    ticket.outcome = Outcome(ticket.frame, fate, result, error, work_s, decode_s)
 
 
 def answered(lane: Lane) -> list[Outcome]:

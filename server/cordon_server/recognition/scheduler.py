@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -28,6 +28,9 @@ Deliver = Callable[[Outcome], None]
 
 class FrameAnalyser(Protocol):
     """What a worker thread owns and calls."""
+
+    @property
+    def stage_seconds(self) -> Mapping[str, float]: ...
 
     def analyse(
         self,
@@ -213,7 +216,7 @@ class Scheduler:
 
     def _serve(self, analyser: FrameAnalyser, ticket: Ticket) -> None:
         fate, result, error = FrameFate.REJECTED, None, None
-        began_s = time.perf_counter()
+        began_s, decoded_s = time.perf_counter(), analyser.stage_seconds["decode"]
         try:
             mailbox, frame = self._mailboxes[ticket.lane], ticket.frame
             taken_s = frame.captured_at.timestamp()
@@ -224,9 +227,10 @@ class Scheduler:
         except Exception as unknown:  # noqa: BLE001 - handed to the camera's stream and to the log.
             error = _our_fault(ticket.frame, unknown)
         work_s = time.perf_counter() - began_s
+        decode_s = analyser.stage_seconds["decode"] - decoded_s
         with self._changed:
             del self._in_hand[threading.get_ident()]
-            self._settle(ticket, fate, result, error, work_s)
+            self._settle(ticket, fate, result, error, work_s, decode_s)
         self._deliver(ticket.lane)
 
     def _settle(
@@ -236,8 +240,9 @@ class Scheduler:
         result: FrameResult | None = None,
         error: CordonError | None = None,
         work_s: float = 0.0,
+        decode_s: float = 0.0,
     ) -> None:
-        answer(ticket, fate, result=result, error=error, work_s=work_s)
+        answer(ticket, fate, result=result, error=error, work_s=work_s, decode_s=decode_s)
         self._line.done(ticket)
         self._changed.notify()
 

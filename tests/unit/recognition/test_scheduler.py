@@ -36,6 +36,7 @@ class GatedAnalyser:
         self.started = threading.Semaphore(0)
         self.permits = threading.Semaphore(0)
         self.is_open = False
+        self.stage_seconds = {"decode": 0.0}
 
     def analyse(
         self,
@@ -51,6 +52,8 @@ class GatedAnalyser:
             raise InvalidFrame("bad", reason="FRAME_NOT_JPEG")
         if jpeg == b"bug":
             raise ZeroDivisionError("secret")
+        if jpeg == b"fatal":
+            raise SystemExit("the end of this thread")
         return RESULT
 
 
@@ -178,6 +181,49 @@ def test_a_bug_in_a_worker_rejects_one_frame_is_logged_without_content_and_work_
         ("frame.failed", "ZeroDivisionError")
     ]
     assert "secret" not in str(logs)
+
+
+def test_what_ends_a_worker_costs_one_frame_and_the_worker_is_back(
+    scheduler: Scheduler, analyser: GatedAnalyser
+) -> None:
+    inbox, other = Inbox(), Inbox()
+    mailbox = scheduler.open_mailbox("gate", GALLERY, inbox.deliver, stills=True)
+    beside = scheduler.open_mailbox("door", GALLERY, other.deliver, stills=True)
+    analyser.permits.release(10)
+
+    with structlog.testing.capture_logs() as logs:
+        mailbox.put(_frame(1, b"fatal"))
+        mailbox.put(_frame(2, b"fatal"))
+        beside.put(_frame(1))
+        mailbox.put(_frame(3))
+        fates = inbox.wait_for(3)
+        beside_fates = other.wait_for(1)
+
+    assert fates == [
+        (1, FrameFate.REJECTED),
+        (2, FrameFate.REJECTED),
+        (3, FrameFate.PROCESSED),
+    ]
+    assert beside_fates == [(1, FrameFate.PROCESSED)]
+    assert isinstance(inbox.outcomes[0].error, OurFault)
+    assert [each["event"] for each in logs].count("worker.restarted") == 2
+
+
+def test_an_outcome_says_how_long_a_worker_had_the_frame(
+    scheduler: Scheduler, analyser: GatedAnalyser
+) -> None:
+    inbox = Inbox()
+    mailbox = scheduler.open_mailbox("gate", GALLERY, inbox.deliver)
+    mailbox.put(_frame(1))
+    analyser.started.acquire()
+    mailbox.put(_frame(2))
+    mailbox.put(_frame(3))
+    analyser.permits.release(2)
+
+    inbox.wait_for(3)
+
+    assert inbox.outcomes[0].work_s > 0
+    assert inbox.outcomes[1].work_s == 0  # superseded
 
 
 def test_a_receiver_that_raises_does_not_end_the_worker(
