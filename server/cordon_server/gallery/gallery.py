@@ -24,13 +24,20 @@ from cordon_server.gallery.rows import Reference, Rows, RowStore
 CROSSOVER = 20_000
 """References above which the index answers.
 
-A list made for one place and time is far shorter, and every reference of it is compared; the
-default limits allow 200,000. For a street frame's six faces, each, on one core of an AMD EPYC
-(`python -m tests.bench --only g11_search`): @@MEASURED@@
+A list made for one place and time is far shorter: every reference of it is compared, and the index
+is never built. The default limits allow 200,000. Microseconds a face, for a street frame's six, on
+one core of an AMD EPYC that others used too (`python -m tests.bench --only g11_search`; an
+embedding took 12,900):
+
+    references     2,000   5,000  10,000  20,000  50,000  100,000
+    every one         44     101     166     479   1,329    2,651
+    the index         65     126     216     481     513      583
+    by the graph     210     336     502     894     972    1,001
 """
 GRAPH_FROM = 50_000
-"""Groups of references, as a rule subjects, from which on the index proposes by a graph; with fewer
-a product with their means is as fast and misses none. The default limits allow 20,000 subjects."""
+"""Groups of references, as a rule subjects, from which on the index proposes by a graph. With fewer
+a product with their means is faster and misses none; at 20,000, as many subjects as the default
+limits allow, 583 us to 1,001. Where they meet is reckoned from that, not measured."""
 
 _TAIL_SHARE = 0.5
 """Of the crossover: younger references that are compared one by one before the index is renewed."""
@@ -50,7 +57,7 @@ class Gallery:
     One thread changes it at a time; any number search. Above `crossover` references an index is
     built by a thread of the gallery's own, and renewed when it has aged; until it is there, the
     exact tier answers. A removed reference is never found again and its template leaves the
-    rows with it; an index holds a copy until it is renewed.
+    rows with it; the mean it had a part in stays in the index until that is renewed.
     """
 
     def __init__(

@@ -22,6 +22,7 @@ GROUPS_PROPOSED = 128
 by the graph, twice as many decisions differ from the exact tier's."""
 GROUP_MAX = 16
 """References in a group; who has more is in several."""
+_STRAND = 16
 PROBES_AT_ONCE = 16
 """With groups of ten the references compared are 10 MB."""
 
@@ -52,14 +53,34 @@ class ProductProposer:
         return self._means.nbytes
 
     def nearest(self, probes: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-        found = np.full((len(probes), count), -1, np.int64)
         # This way round: the library is twice as slow the other way.
-        scores = np.ascontiguousarray((self._means @ probes.T).T)
-        if len(self._means) > count:
-            found[:] = np.argpartition(scores, -count, axis=1)[:, -count:]
-        else:
-            found[:, : len(self._means)] = np.arange(len(self._means))
-        return found
+        scores = self._means @ probes.T
+        if len(scores) <= count:
+            found = np.full((len(probes), count), -1, np.int64)
+            found[:, : len(scores)] = np.arange(len(scores))
+            return found
+        return _highest(scores, count)
+
+
+def _highest(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """(n, count) rows of the highest of (rows, n) scores, of which there are more than `count`.
+
+    The `count` highest lie in the `count` strands with the highest maxima; to look only there takes
+    a quarter of the time.
+    """
+    length = len(scores) // _STRAND
+    if length <= count:
+        return np.argpartition(scores.T, -count, axis=1)[:, -count:]
+    even = scores[: length * _STRAND].reshape(_STRAND, length, -1)
+    maxima = even.max(axis=0).T
+    strands = np.argpartition(maxima, -count, axis=1)[:, -count:]
+    rows = (strands[:, None, :] + (np.arange(_STRAND) * length)[:, None]).reshape(len(strands), -1)
+    rest = np.arange(length * _STRAND, len(scores))
+    rows = np.concatenate([rows, np.broadcast_to(rest, (len(rows), len(rest)))], axis=1)
+    probe = np.arange(len(rows))[:, None]
+    best = np.argpartition(scores[rows, probe], -count, axis=1)[:, -count:]
+    highest: NDArray[np.int64] = rows[probe, best]
+    return highest
 
 
 class GroupTier:
