@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,10 @@ from cordon_server.recognition.detect import FaceDetector
 from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.probe import blur_other, crop_area, probe_jpeg
+from cordon_server.recognition.tracks import CameraTracks
 from tests.bench.accuracy import ExactGallery
+from tests.bench.clips import jpegs
+from tests.data import shared_data
 
 PEOPLE = ("Aaron_Patterson", "Abner_Martinez", "Aby_Har-Even")
 
@@ -276,3 +280,45 @@ def test_many_threads_may_enrol_at_once(enroller: Enroller, lfw: Path) -> None:
         together = [e.template.vector for e in pool.map(enroller.examine, photographs)]
 
     np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+CLIPS = (
+    ("walking", "covent_garden_1080p.mp4"),
+    ("tiny_faces", "revolving_door_360p.mp4"),
+    ("labelled", "miranda_lacamoire_360p.mp4"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip[1])
+@pytest.mark.parametrize("faces_max", [64, 2])
+def test_every_face_of_a_video_ends_in_exactly_one_count_tracked_or_not(
+    models: Models, gallery: ExactGallery, clip: tuple[str, str], faces_max: int
+) -> None:
+    frames = list(islice(jpegs(shared_data("videos", *clip)), 0, 60, 4))
+    analyser = Analyser(models, AnalyserSettings(faces_per_frame_max=faces_max))
+    detector, tracks = FaceDetector(models), CameraTracks()
+
+    for jpeg, taken_s in frames:
+        found = len(detector.find(decode_picture(jpeg)))
+        alone = analyser.analyse(jpeg, gallery).counts
+        tracked = analyser.analyse(jpeg, gallery, tracks, taken_s).counts
+
+        assert alone.detected == tracked.detected == found
+        assert alone.embedded == alone.searched <= faces_max
+        assert tracked.embedded <= min(tracked.searched, faces_max)
+        assert tracked.too_small == alone.too_small
+
+
+def test_a_person_who_stays_is_embedded_twice_and_reported_once(
+    models: Models, lfw: Path, gallery: ExactGallery
+) -> None:
+    analyser, tracks = Analyser(models), CameraTracks()
+    jpeg = _photograph(lfw, PEOPLE[0])
+
+    results = [analyser.analyse(jpeg, gallery, tracks, step / 25) for step in range(20)]
+
+    assert sum(result.counts.embedded for result in results) == 2
+    assert all(result.counts.searched == 1 for result in results)
+    ((sighting,),) = [result.sightings for result in results if result.sightings]
+    assert (sighting.candidate.entry_id, sighting.track, sighting.observations) == ("wanted", 1, 2)
