@@ -2,9 +2,9 @@
 
 `python -m tests.bench.cameras PLAN` prints one JSON object. A camera with a rate offers a picture
 at every beat, whether or not the last one went out, and keeps only the newest: an open loop, as
-cameras are. One without a rate sends whenever it holds credit: a closed loop, which finds the
-capacity. Both ignore advice. What is counted is what happened within the stretch, after the
-warm-up.
+cameras are. One without a rate sends a picture when the one before was answered, and stills
+whenever it holds credit: a closed loop, which finds the capacity and supersedes nothing. Both
+ignore advice. What is counted is what happened within the stretch, after the warm-up.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CameraPlan:
     identity: str
     """Its identity folder."""
     fps: float = 0.0
-    """Pictures it offers a second; 0 sends as credit allows."""
+    """Pictures it offers a second; 0 is a closed loop."""
     stills: bool = False
     plain_address: str = ""
     """Sends here without TLS instead."""
@@ -103,6 +103,8 @@ class Camera:
         self._stretch = stretch
         self._clip_fps = clip_fps
         self._credit = asyncio.Semaphore(0)
+        self._answered = asyncio.Event()
+        self._answered.set()
         self._offered = asyncio.Event()
         self._newest: tuple[int, float] | None = None
         self._taken_s: dict[int, float] = {}
@@ -161,6 +163,10 @@ class Camera:
         """The number of a picture to send now, and when it was taken."""
         await self._credit.acquire()
         if not self._plan.fps:
+            if not self._plan.stills:
+                # With two of a camera under way and none in work, one only displaces the other.
+                await self._answered.wait()
+                self._answered.clear()
             return number, time.perf_counter()
         while self._newest is None:
             self._offered.clear()
@@ -183,6 +189,7 @@ class Camera:
 
     def _count(self, result: pb.FrameResult) -> None:
         now_s = time.perf_counter()
+        self._answered.set()
         taken_s = self._taken_s.pop(result.sequence)
         if result.outcome == pb.FRAME_OUTCOME_REJECTED:
             raise RuntimeError(f"a frame was rejected: {result.error.message}")
