@@ -24,8 +24,8 @@ def _frame(sequence: int, received_s: float = 0.0, camera: str = "c") -> Frame:
     return Frame(camera, sequence, datetime(2026, 1, 1, tzinfo=UTC), received_s, b"")
 
 
-def _open(line: Line, *, stills: bool = False) -> Lane:
-    return line.open(stills=stills, waiting_max=3, unanswered_max=10)
+def _open(line: Line, *, stills: bool = False, tracked: bool = False) -> Lane:
+    return line.open(stills=stills, waiting_max=3, unanswered_max=10, tracked=tracked)
 
 
 def _take(line: Line, now_s: float = 0.0) -> Ticket:
@@ -125,6 +125,64 @@ def test_a_lane_whose_outcomes_nobody_takes_is_refused_in_the_end() -> None:
         line.put(lane, _frame(11))
 
 
+def test_a_tracked_lane_has_one_frame_in_work_and_the_newest_waits_for_it() -> None:
+    line = Line(age_s_max=AGE_S_MAX)
+    lane = _open(line, tracked=True)
+    line.put(lane, _frame(1))
+    first = _take(line)
+    line.put(lane, _frame(2))
+    line.put(lane, _frame(3))
+
+    nothing, _ = line.take(0.0)
+    answer(first, FrameFate.PROCESSED, result=RESULT)
+    line.done(first)
+
+    assert nothing is None
+    assert _take(line).frame.sequence == 3
+    assert _fates(answered(lane)) == [(1, FrameFate.PROCESSED), (2, FrameFate.SUPERSEDED)]
+
+
+def test_a_tracked_lane_in_work_holds_up_no_other() -> None:
+    line = Line(age_s_max=AGE_S_MAX)
+    tracked, other = _open(line, tracked=True), _open(line)
+    line.put(tracked, _frame(1))
+    _take(line)
+    line.put(tracked, _frame(2))
+    line.put(other, _frame(1))
+
+    assert _take(line).lane is other
+
+
+def test_a_tracked_lane_closed_while_in_work_is_not_served_again() -> None:
+    line = Line(age_s_max=AGE_S_MAX)
+    lane = _open(line, tracked=True)
+    line.put(lane, _frame(1))
+    first = _take(line)
+    line.put(lane, _frame(2))
+
+    line.close(lane, NotNow("closed"))
+    answer(first, FrameFate.PROCESSED, result=RESULT)
+    line.done(first)
+
+    assert line.take(0.0) == (None, [])
+    assert _fates(answered(lane)) == [(1, FrameFate.PROCESSED), (2, FrameFate.REJECTED)]
+
+
+def test_a_frame_that_waited_too_long_for_the_one_in_work_expires() -> None:
+    line = Line(age_s_max=AGE_S_MAX)
+    lane = _open(line, tracked=True)
+    line.put(lane, _frame(1))
+    first = _take(line)
+    line.put(lane, _frame(2))
+
+    answer(first, FrameFate.PROCESSED, result=RESULT)
+    line.done(first)
+
+    assert line.take(AGE_S_MAX + 0.1) == (None, [lane])
+    line.put(lane, _frame(3, AGE_S_MAX + 0.1))
+    assert _take(line, AGE_S_MAX + 0.1).frame.sequence == 3
+
+
 class LineMachine(RuleBasedStateMachine):
     """Any order of puts, takes, answers, closes and passing time."""
 
@@ -141,9 +199,9 @@ class LineMachine(RuleBasedStateMachine):
         self.passed_over: dict[int, int] = {}
         self.sequence = 0
 
-    @rule(target=lanes, stills=st.booleans())
-    def open(self, stills: bool) -> Lane:
-        lane = _open(self.line, stills=stills)
+    @rule(target=lanes, kind=st.sampled_from(["stills", "video", "tracked"]))
+    def open(self, kind: str) -> Lane:
+        lane = _open(self.line, stills=kind == "stills", tracked=kind == "tracked")
         self.all.append(lane)
         self.put_order[id(lane)] = []
         self.delivered[id(lane)] = []
@@ -160,10 +218,10 @@ class LineMachine(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        waiting = [lane for lane in self.all if lane.waiting]
+        waiting = [lane for lane in self.all if self.may_be_served(lane)]
         ticket, _ = self.line.take(self.now_s)
         if ticket is None:
-            assert not any(lane.waiting for lane in self.all)
+            assert not any(self.may_be_served(lane) for lane in self.all)
             return
         assert ticket.lane.stills or self.now_s - ticket.frame.received_s <= AGE_S_MAX
         self.in_work.append(ticket)
@@ -176,7 +234,15 @@ class LineMachine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject) -> None:
         if self.in_work:
             position = data.draw(st.integers(0, len(self.in_work) - 1))
-            answer(self.in_work.pop(position), FrameFate.PROCESSED, result=RESULT)
+            ticket = self.in_work.pop(position)
+            answer(ticket, FrameFate.PROCESSED, result=RESULT)
+            self.line.done(ticket)
+
+    def may_be_served(self, lane: Lane) -> bool:
+        return bool(lane.waiting) and not (lane.tracked and self.works_on(lane))
+
+    def works_on(self, lane: Lane) -> int:
+        return sum(ticket.lane is lane for ticket in self.in_work)
 
     @rule(lane=lanes)
     def close(self, lane: Lane) -> None:
@@ -185,6 +251,10 @@ class LineMachine(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 3))
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
+
+    @invariant()
+    def a_tracked_lane_never_has_two_frames_in_work(self) -> None:
+        assert all(self.works_on(lane) <= 1 for lane in self.all if lane.tracked)
 
     @invariant()
     def outcomes_come_once_and_in_order(self) -> None:
@@ -196,11 +266,13 @@ class LineMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         while True:
             ticket, expired = self.line.take(self.now_s)
-            if ticket is None and not expired:
-                break
             self.in_work += [ticket] if ticket else []
-        for ticket in reversed(self.in_work):
-            answer(ticket, FrameFate.PROCESSED, result=RESULT)
+            if ticket is None and not expired:
+                if not self.in_work:
+                    break
+                last = self.in_work.pop()
+                answer(last, FrameFate.PROCESSED, result=RESULT)
+                self.line.done(last)
         self.outcomes_come_once_and_in_order()
         assert self.delivered == self.put_order
 
