@@ -23,18 +23,21 @@ from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
-from cordon_server.config import Settings, worker_count
+from cordon_server.config import Settings
 from cordon_server.identity.certificates import load_authority
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
+from cordon_server.recognition.calibrate import Calibration, calibrated
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.limits import FrameLimits
+from cordon_server.recognition.load import Load, LoadRules
 from cordon_server.recognition.models.pack import load_pack
 from cordon_server.recognition.models.prepare import prepare
 from cordon_server.recognition.models.sessions import Models, open_models
 from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.sessions.deployment import DeploymentOpener
 from cordon_server.sessions.live import Live, StreamLimits
+from cordon_server.sessions.load_watch import LoadWatch
 from cordon_server.store.environment import Environment
 from cordon_server.store.lock import locked
 from cordon_server.store.requests import REQUESTS, RequestLedger
@@ -94,7 +97,9 @@ async def running(
         ledger = RequestLedger(registry, clock=clock)
 
         models = await asyncio.to_thread(open_pack, settings)
-        count = worker_count(settings)
+        measured = await asyncio.to_thread(calibration, models, settings)
+        models.limit_batch(measured.batch)
+        count = settings.recognition.workers or measured.workers
         analysers = [Analyser(models, analyser_settings(settings)) for _ in range(count)]
         examining = stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix="examining"))
         opener = DeploymentOpener(
@@ -120,12 +125,16 @@ async def running(
             opener,
             scheduler,
             _stream_limits(settings),
+            LoadWatch(
+                Load(count, _load_rules(settings), measured.typical_s),
+                settings.recognition.weights,
+            ),
             tasks=tasks,
             clock=clock,
         )
         health = add_services(
             server,
-            recognition=RecognitionServicer(live, settings.limits, settings.advice, clock),
+            recognition=RecognitionServicer(live, settings.limits, clock),
             matches=MatchServicer(live, subscribers_max=settings.limits.subscribers_max),
             watchlist=WatchlistServicer(live, settings.watchlist.categories, settings.limits),
             deployments=DeploymentServicer(
@@ -167,6 +176,17 @@ def open_pack(settings: Settings) -> Models:
     return open_models(prepared, settings.recognition.provider)
 
 
+def calibration(models: Models, settings: Settings) -> Calibration:
+    """What this machine does with these models; about a second where it is not known yet."""
+    recognition = settings.recognition
+    return calibrated(
+        models,
+        settings.storage.data,
+        width=recognition.detector_width,
+        height=recognition.detector_height,
+    )
+
+
 def analyser_settings(settings: Settings) -> AnalyserSettings:
     """How frames are analysed, by the server's settings."""
     limits, recognition = settings.limits, settings.recognition
@@ -189,6 +209,16 @@ def decision_rule(settings: Settings) -> DecisionRule:
         margin_min=decision.margin_min,
         observations_min=decision.observations_min,
         cool_down_s=decision.cool_down_s,
+    )
+
+
+def _load_rules(settings: Settings) -> LoadRules:
+    advice = settings.advice
+    return LoadRules(
+        fps_min=settings.recognition.fps_min,
+        fps_max=advice.fps_max,
+        side_px_max=advice.side_px_max,
+        jpeg_quality=advice.jpeg_quality,
     )
 
 

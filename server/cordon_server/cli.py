@@ -124,14 +124,15 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check settings, certificates, models and provider without opening a port."""
-    from cordon_server.app import open_pack
-    from cordon_server.config import load_settings, worker_count
+    from cordon_server.app import calibration, open_pack
+    from cordon_server.config import load_settings
     from cordon_server.identity.certificates import load_authority
 
     with _errors():
         settings = load_settings(config, _overrides(None, None, provider))
         authority = load_authority(settings.storage.certificates)
         models = open_pack(settings)
+        measured = calibration(models, settings)
         facts: dict[str, object] = {
             "site": settings.site,
             "listen": f"{settings.listen.host}:{settings.listen.port}",
@@ -139,7 +140,11 @@ def check(
             "model": models.pack.model_id,
             "threshold": models.pack.score_threshold,
             "provider": models.provider,
-            "workers": worker_count(settings),
+            "workers": settings.recognition.workers or measured.workers,
+            "embedding_batch": measured.batch,
+            "faces_per_s": measured.faces_per_s,
+            "frame_ms": round(measured.frame_s * 1000, 1),
+            "face_ms": round(measured.face_s * 1000, 1),
         }
     sections: dict[str, dict[str, object]] = settings.model_dump(mode="json", exclude={"site"})
     if as_json:

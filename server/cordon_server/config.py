@@ -5,10 +5,9 @@ Every limit of the server stands here. `CORDON_RECOGNITION__WORKERS=2` sets `rec
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -49,7 +48,7 @@ class Recognition(_Section):
     provider: Provider = "auto"
     """auto takes CUDA where it works, else the CPU. What is named and not there is an error."""
     workers: int = Field(0, ge=0, le=64)
-    """Frames worked on at once; 0 takes one per CPU core."""
+    """Frames worked on at once; 0 takes what was measured to be best here."""
     model_pack: Path | None = None
     """TOML file of another model pack, relative to the settings file; absent for the built-in."""
     detector_width: int = Field(640, ge=64, le=4096, multiple_of=32)
@@ -62,6 +61,11 @@ class Recognition(_Section):
     tracking: bool = True
     """Whether a video camera's faces are followed from frame to frame, embedded when it pays and
     decided on several views. Off embeds every face of every frame and reports each that matches."""
+    fps_min: float = Field(2.0, gt=0, le=60)
+    """Frames per second that every camera keeps: none is advised less under load, and one more is
+    let in only where all would have as much."""
+    weights: dict[str, Annotated[float, Field(ge=0.1, le=10)]] = {}
+    """A camera's share of the workers under load, by its name; 1 where it is not named."""
     frame_age_s_max: float = Field(2.0, gt=0)
     """A video frame that waited longer is dropped before it is decoded, and counted."""
 
@@ -128,7 +132,7 @@ class Watchlist(_Section):
 
 
 class Advised(_Section):
-    """What cameras are advised at the start of a stream."""
+    """What cameras are advised while there is room; under load it may be less."""
 
     fps_max: float = Field(0.0, ge=0)
     """Frames per second; 0 leaves it to the camera."""
@@ -231,11 +235,6 @@ def load_settings(file: Path, overrides: dict[str, dict[str, object]] | None = N
         for name, fields in (overrides or {}).items()
     }
     return settings.model_copy(update=sections)
-
-
-def worker_count(settings: Settings) -> int:
-    """How many frames are worked on at once."""
-    return settings.recognition.workers or len(os.sched_getaffinity(0))
 
 
 def _absolute(settings: Settings, base: Path) -> Settings:

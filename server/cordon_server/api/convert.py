@@ -27,6 +27,7 @@ from cordon_server.authority.records import (
 from cordon_server.domain import FaceCounts, InvalidInput, Quality, Reason, ReasonCode
 from cordon_server.matches.log import Decision, MatchRecord
 from cordon_server.recognition.line import FrameFate, Outcome
+from cordon_server.recognition.load import Advice
 from cordon_server.sessions.camera import CameraSession, Halted, HaltReason
 
 OUTCOMES = {
@@ -272,6 +273,13 @@ def frame_result(answer: Outcome, latency_s: float) -> recognition_pb2.FrameResu
         message.error.reason = answer.error.reason
         message.error.message = words
     return message
+
+
+def advice(value: Advice) -> recognition_pb2.Advice:
+    """How a camera is to send."""
+    return recognition_pb2.Advice(
+        fps_max=value.fps_max, side_px_max=value.side_px_max, jpeg_quality=value.jpeg_quality
+    )
 
 
 def halt(value: Halted) -> recognition_pb2.Halt:

@@ -56,9 +56,7 @@ def trailing_details(error: BaseException) -> tuple[tuple[str, bytes], ...]:
 
 
 def _details(error: domain.CordonError) -> list[Message]:
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
-    ]
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)]
     if isinstance(error, domain.InvalidInput):
         details.append(_bad_request(error))
     elif isinstance(error, domain.NotReady):

@@ -10,8 +10,9 @@ from datetime import datetime
 from cordon.v1 import recognition_pb2, recognition_pb2_grpc
 from cordon_server.api import convert
 from cordon_server.api.edge import Context, caller
-from cordon_server.config import Advised, Limits
+from cordon_server.config import Limits
 from cordon_server.domain import Frame, InvalidInput
+from cordon_server.recognition.load import Advice
 from cordon_server.sessions.camera import CameraSession, Halted
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live
@@ -23,12 +24,9 @@ Response = recognition_pb2.StreamFramesResponse
 class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
     """Lets cameras stream."""
 
-    def __init__(
-        self, live: Live, limits: Limits, advised: Advised, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, live: Live, limits: Limits, clock: Callable[[], datetime]) -> None:
         self._live = live
         self._limits = limits
-        self._advised = advised
         self._clock = clock
 
     async def StreamFrames(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]  # noqa: N802  # grpcio's stub knows generators only
@@ -47,7 +45,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
             session.close()
 
     async def _greet(self, session: CameraSession, context: Context) -> None:
-        limits, advised = self._limits, self._advised
+        limits = self._limits
         welcome = recognition_pb2.Welcome(
             camera=f"cameras/{session.camera_id}",
             deployment=f"deployments/{session.deployment_id}",
@@ -58,13 +56,11 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
             ),
             server_time=convert.timestamp(self._clock()),
         )
-        advice = recognition_pb2.Advice(
-            fps_max=advised.fps_max,
-            side_px_max=advised.side_px_max,
-            jpeg_quality=advised.jpeg_quality,
-        )
         await context.write(Response(welcome=welcome))
-        await context.write(Response(advice=advice))
+        # The first of a session's answers, put there before it could have any other.
+        first = await session.next_answer()
+        assert isinstance(first, Advice)
+        await context.write(Response(advice=convert.advice(first)))
         await context.write(Response(credit=recognition_pb2.Credit(frames=session.credit)))
 
     async def _read(
@@ -84,6 +80,9 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
             if isinstance(answer, Halted):
                 await context.write(Response(halt=convert.halt(answer)))
                 return
+            if isinstance(answer, Advice):
+                await context.write(Response(advice=convert.advice(answer)))
+                continue
             latency_s = time.monotonic() - answer.frame.received_s
             await context.write(Response(result=convert.frame_result(answer, latency_s)))
             await context.write(Response(credit=recognition_pb2.Credit(frames=1)))

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from cordon_server.domain import CordonError, Frame, InvalidFrame, InvalidInput
 from cordon_server.recognition.line import FrameFate, Outcome
+from cordon_server.recognition.load import Advice
 
 
 class HaltReason(Enum):
@@ -65,6 +66,7 @@ class CameraSession:
         clock_skew_max: timedelta,
         now: datetime,
         on_close: Callable[[], None],
+        on_answer: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self.camera_id = camera_id
         self.stream = f"{camera_id}#{id(self)}"
@@ -73,7 +75,7 @@ class CameraSession:
         self.counts = Counts(now)
         self.credit = credit
         self.is_halted = False
-        self._answers: asyncio.Queue[Outcome | Halted | None] = asyncio.Queue()
+        self._answers: asyncio.Queue[Outcome | Advice | Halted | None] = asyncio.Queue()
         self._clock_skew_max = clock_skew_max
         self._under_way = 0
         self._untold = 0
@@ -82,6 +84,8 @@ class CameraSession:
         self._last: Halted | None = None
         self._mailbox: Mailbox | None = None
         self._on_close = on_close
+        self._on_answer = on_answer
+        self._advice: Advice | None = None
 
     def attach(self, mailbox: Mailbox) -> None:
         """Where offered frames go."""
@@ -122,7 +126,7 @@ class CameraSession:
         except CordonError as refused:
             self.answer(Outcome(frame, FrameFate.REJECTED, error=refused))
 
-    async def next_answer(self) -> Outcome | Halted | None:
+    async def next_answer(self) -> Outcome | Advice | Halted | None:
         """What to tell the camera next, when there is something; None when nothing will follow.
 
         An answer's credit is the camera's again.
@@ -130,7 +134,16 @@ class CameraSession:
         answer = await self._answers.get()
         if isinstance(answer, Outcome):
             self._untold -= 1
+        if isinstance(answer, Advice):
+            answer, self._advice = self._advice, None
         return answer
+
+    def advise(self, advice: Advice) -> None:
+        """Tells the camera how to send; one that was not told yet gives way to it."""
+        is_new = self._advice is None
+        self._advice = advice
+        if is_new:
+            self._answers.put_nowait(advice)
 
     def answer(self, answer: Outcome) -> None:
         """Counts a frame's fate and hands it to the camera."""
@@ -138,6 +151,7 @@ class CameraSession:
         self.counts.fates[answer.fate] += 1
         if answer.result is not None:
             self.counts.faces_searched += answer.result.counts.searched
+        self._on_answer(answer)
         self._answers.put_nowait(answer)
         self._end_when_drained()
 

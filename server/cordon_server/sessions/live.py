@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -32,6 +32,7 @@ from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
 from cordon_server.recognition.tracks import CameraTracks
 from cordon_server.sessions.camera import CameraSession, HaltReason, check_clock
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
+from cordon_server.sessions.load_watch import RETRY_AFTER_S, LoadWatch
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class Live:
         opener: DeploymentOpener,
         scheduler: Scheduler,
         limits: StreamLimits,
+        load: LoadWatch,
         *,
         tasks: asyncio.TaskGroup,
         clock: Callable[[], datetime],
@@ -70,6 +72,7 @@ class Live:
         self._opener = opener
         self._scheduler = scheduler
         self._limits = limits
+        self._load = load
         self._tasks = tasks
         self._clock = clock
         self._open: dict[str, OpenDeployment] = {}
@@ -77,6 +80,7 @@ class Live:
         self._moving = asyncio.Lock()
         self._revoked: set[str] = set()
         self._is_stopping = False
+        self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Loads the armed deployments and finishes what a crash left half ended (R2)."""
@@ -84,11 +88,16 @@ class Live:
             self._opener.erase(record.deployment_id)
         for record in await self._deployments.all_in(State.ARMED):
             await self.opened(record.deployment_id)
-        self._tasks.create_task(self._watch_windows())
+        self._watching = [
+            self._tasks.create_task(self._watch_windows()),
+            self._tasks.create_task(self._load.run()),
+        ]
 
     async def stop(self) -> None:
         """Sends the cameras away and closes every database."""
         self._is_stopping = True
+        for task in self._watching:
+            task.cancel()
         going = "the server is going down; connect again in a moment"
         for deployment in self._open.values():
             for session in list(deployment.cameras.values()):
@@ -245,8 +254,10 @@ class Live:
         connected = sum(len(each.cameras) for each in self._open.values())
         if connected >= self._limits.cameras_connected_max:
             raise LimitReached(
-                f"{connected} cameras are connected and limits.cameras_connected_max allows no more"
+                f"{connected} cameras are connected; limits.cameras_connected_max allows no more",
+                retry_after_s=RETRY_AFTER_S,
             )
+        self._load.check_room()
         session = CameraSession(
             camera_id,
             deployment.record.deployment_id,
@@ -254,12 +265,14 @@ class Live:
             clock_skew_max=self._limits.clock_skew_max,
             now=self._clock(),
             on_close=lambda: self._disconnected(deployment, session),
+            on_answer=lambda outcome: self._load.note(session, outcome),
         )
         loop = asyncio.get_running_loop()
 
         def deliver(outcome: Outcome) -> None:
             loop.call_soon_threadsafe(self._finish, deployment, session, outcome)
 
+        tracked = self._limits.tracking and not stills
         session.attach(
             self._scheduler.open_mailbox(
                 camera_id,
@@ -267,15 +280,15 @@ class Live:
                 deliver,
                 stills=stills,
                 waiting_max=session.credit,
-                tracks=CameraTracks(self._limits.rule) if self._is_tracked(stills) else None,
+                tracks=CameraTracks(self._limits.rule) if tracked else None,
+                weight=self._load.weight(camera_id),
             )
         )
+        self._load.joined(session, stills=stills, tracked=tracked)
         return session
 
-    def _is_tracked(self, stills: bool) -> bool:
-        return self._limits.tracking and not stills
-
     def _disconnected(self, deployment: OpenDeployment, session: CameraSession) -> None:
+        self._load.left(session)
         deployment.visits.left(session.stream)
         if deployment.cameras.get(session.camera_id) is session:
             del deployment.cameras[session.camera_id]
@@ -302,10 +315,9 @@ class Live:
             listed = await self._log(deployment, session, outcome.frame, listed)
         except CordonError as error:
             log.error("match.not_logged", deployment=session.deployment_id, error=error.message)
-            session.answer(Outcome(outcome.frame, FrameFate.REJECTED, error=error))
+            session.answer(replace(outcome, fate=FrameFate.REJECTED, result=None, error=error))
             return
-        result = FrameResult(outcome.result.counts, listed)
-        session.answer(Outcome(outcome.frame, FrameFate.PROCESSED, result=result))
+        session.answer(replace(outcome, result=FrameResult(outcome.result.counts, listed)))
 
     async def _log(
         self,
@@ -326,7 +338,7 @@ class Live:
         return tuple(each.sighting for each in news if each.betters is None)
 
     async def _watch_windows(self) -> None:
-        while not self._is_stopping:
+        while True:
             for deployment in self._open.values():
                 record = deployment.record
                 if record.state is State.ARMED and record.end_time <= self._clock():

@@ -16,6 +16,7 @@ from cordon_server.domain import (
     NotNow,
 )
 from cordon_server.recognition.line import FrameFate, Outcome
+from cordon_server.recognition.load import Advice
 from cordon_server.sessions.camera import CameraSession, Halted, HaltReason, check_clock
 from tests.unit.server.rooms import NOON, a_frame
 
@@ -59,7 +60,10 @@ def processed(frame: Frame, searched: int = 1) -> Outcome:
 
 
 async def heard(session: CameraSession) -> Outcome | Halted | None:
-    return await asyncio.wait_for(session.next_answer(), 5)
+    """What comes next but for advice."""
+    while isinstance(answer := await asyncio.wait_for(session.next_answer(), 5), Advice):
+        pass
+    return answer
 
 
 async def test_a_frame_goes_to_the_mailbox_and_its_answer_to_the_camera() -> None:
@@ -269,3 +273,16 @@ def test_every_frame_taken_ends_in_exactly_one_count(
         session.answer(Outcome(frame, FrameFate.EXPIRED))
     told += take()
     assert session.counts.received == sum(session.counts.fates.values()) == offered == told
+
+
+async def test_newer_advice_takes_the_place_of_advice_that_was_not_told_yet() -> None:
+    session, _ = a_session()
+    slow, slower = Advice(5.0, 1920, 85), Advice(3.0, 1920, 85)
+
+    session.advise(slow)
+    session.advise(slower)
+    first = await session.next_answer()
+    session.advise(slow)
+    second = await session.next_answer()
+
+    assert (first, second) == (slower, slow)

@@ -27,12 +27,14 @@ from cordon_server.domain import (
 )
 from cordon_server.gallery import Gallery
 from cordon_server.recognition.decide import DecisionRule
+from cordon_server.recognition.load import Advice, Load, LoadRules
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
 from cordon_server.recognition.tracks import CameraTracks
 from cordon_server.sessions import live as live_module
 from cordon_server.sessions.camera import CameraSession, Halted, HaltReason
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
 from cordon_server.sessions.live import Live, StreamLimits
+from cordon_server.sessions.load_watch import LoadWatch
 from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import (
     DIMENSION,
@@ -79,6 +81,7 @@ class FakeScheduler:
         *,
         waiting_max: int,
         tracks: CameraTracks | None = None,
+        weight: float = 1.0,
     ) -> FakeMailbox:
         self.mailboxes[camera_id] = FakeMailbox(gallery, deliver, waiting_max)
         return self.mailboxes[camera_id]
@@ -94,6 +97,7 @@ class Site:
     scheduler: FakeScheduler
     clock: Clock
     opener: DeploymentOpener
+    load: Load
 
     async def draft(self, name: str, *cameras: str) -> OpenDeployment:
         await self.deployments.create(
@@ -167,7 +171,7 @@ async def site(
         tracking=True,
         rule=DecisionRule(),
     )
-    scheduler = FakeScheduler()
+    scheduler, load = FakeScheduler(), Load(1, LoadRules(), typical_s=0.01)
     async with asyncio.TaskGroup() as tasks:
         live = Live(
             deployments,
@@ -175,16 +179,20 @@ async def site(
             opener,
             cast("Scheduler", scheduler),
             limits,
+            LoadWatch(load, {}),
             tasks=tasks,
             clock=clock,
         )
-        yield Site(live, deployments, cameras, scheduler, clock, opener)
+        yield Site(live, deployments, cameras, scheduler, clock, opener, load)
         await live.stop()
         await live.close()
 
 
 async def heard(session: CameraSession) -> Outcome | Halted | None:
-    return await asyncio.wait_for(session.next_answer(), 5)
+    """What comes next but for advice."""
+    while isinstance(answer := await asyncio.wait_for(session.next_answer(), 5), Advice):
+        pass
+    return answer
 
 
 async def test_start_erases_what_a_crash_left_of_an_ended_deployment_and_loads_the_armed(
@@ -451,3 +459,17 @@ async def test_a_stopping_server_sends_cameras_and_followers_away_for_now(site: 
         site.live.check_following(opened)
     with pytest.raises(NotReady, match="going down"):
         await site.connect("north")
+
+
+async def test_a_camera_that_would_not_fit_is_told_when_to_come_back(site: Site) -> None:
+    site.load.typical_s = 0.4  # two frames a second of it fill one worker nearly
+    await site.armed("market", "north", "south")
+    first = await site.connect("north")
+
+    with pytest.raises(LimitReached) as refused:
+        await site.connect("south")
+    first.close()
+    await site.connect("south")
+
+    assert refused.value.reason == "NO_CAPACITY"
+    assert refused.value.retry_after_s > 0

@@ -38,12 +38,16 @@ class Models:
     ) -> None:
         self.pack = pack
         self.provider = provider
-        self.batches = _BATCHES[provider]
+        self.batches: tuple[int, ...] = _BATCHES[provider]
         self._detector = detector
         self._embedder = embedder
         self._detector_input = detector.get_inputs()[0].name
         self._embedder_input = embedder.get_inputs()[0].name
         self._outputs = list(DETECTOR_OUTPUTS)
+
+    def limit_batch(self, faces_max: int) -> None:
+        """Embeds no more faces together than that; before anything is built on `batches`."""
+        self.batches = tuple(each for each in self.batches if each <= faces_max) or self.batches[:1]
 
     def detect(self, planes: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Raw detector outputs by name, each (n, cells, values), of (n, 3, height, width)."""
