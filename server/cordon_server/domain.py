@@ -17,7 +17,8 @@ CordonError
     ├── ModelRefused
     ├── ProviderUnavailable
     ├── StorageFull
-    └── StorageDamaged
+    ├── StorageDamaged
+    └── ModelFailed             a network answered what is no number
 """
 
 from __future__ import annotations
@@ -134,6 +135,10 @@ class StorageFull(OurFault):
 
 class StorageDamaged(OurFault):
     """A stored record cannot be read back as what was written."""
+
+
+class ModelFailed(OurFault):
+    """A network answered what is no number; nothing is read out of it."""
 
 
 class ReasonCode(StrEnum):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cordon_server.domain import (
     Box,
     Face,
+    ModelFailed,
 )
 from cordon_server.recognition.align import to_planes
 from cordon_server.recognition.limits import CANDIDATES_MAX
@@ -77,7 +78,10 @@ class FaceDetector:
 
 
 def candidates(outputs: Outputs, width: int, height: int, score_min: float) -> NDArray[np.float32]:
-    """(n, 15): score, box (x, y, width, height), five landmarks (x, y); the best first."""
+    """(n, 15): score, box (x, y, width, height), five landmarks (x, y); the best first.
+
+    Raises ModelFailed where scores are no numbers.
+    """
     with np.errstate(over="ignore", invalid="ignore"):  # What is not finite is dropped there.
         found = [_of_stride(outputs, stride, width, height, score_min) for stride in STRIDES]
     rows = np.concatenate(found)
@@ -107,6 +111,8 @@ def _of_stride(
 ) -> NDArray[np.float32]:
     """The candidates of one grid; only the few cells that score enough are decoded."""
     likely = outputs[f"cls_{stride}"][0, :, 0] * outputs[f"obj_{stride}"][0, :, 0]
+    if np.isnan(likely).any():  # it would pass for a picture without faces
+        raise ModelFailed("the detector's scores are no numbers")
     cells = np.flatnonzero(likely >= score_min * score_min)
     columns = width // stride
     grid = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)

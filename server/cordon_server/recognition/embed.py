@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cordon_server.domain import ModelFailed
 from cordon_server.recognition.align import to_planes
 from cordon_server.recognition.models.pack import ModelPack
 from cordon_server.recognition.models.prepare import CROP_SIZE
@@ -44,7 +45,10 @@ class Embedder:
         )
 
     def embed(self, crops: Sequence[Image]) -> list[Vector | None]:
-        """One unit vector a crop, in order; None where the network's answer is no template."""
+        """One unit vector a crop, in order; None where the network's answer is no template.
+
+        Raises ModelFailed where it is no number: that is the network's fault and not the face's.
+        """
         vectors: list[Vector | None] = []
         largest = self._models.batches[-1]
         for start in range(0, len(crops), largest):
@@ -56,6 +60,8 @@ class Embedder:
             to_planes(crop, planes, self._normalisation)
         size = next(batch for batch in self._models.batches if batch >= len(crops))
         features = self._models.embed(self._planes[:size])
+        if np.isnan(features).any():
+            raise ModelFailed("the embedder's features are no numbers")
         return [unit(feature) for feature in features[: len(crops)]]
 
 

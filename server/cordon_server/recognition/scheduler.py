@@ -222,6 +222,8 @@ class Scheduler:
             taken_s = frame.captured_at.timestamp()
             result = analyser.analyse(frame.jpeg, mailbox.gallery, mailbox.tracks, taken_s)
             fate = FrameFate.PROCESSED
+        except OurFault as fault:
+            error = _our_fault(ticket.frame, fault)
         except CordonError as known:
             error = known
         except Exception as unknown:  # noqa: BLE001 - handed to the camera's stream and to the log.
@@ -278,17 +280,19 @@ def _hand_over(mailbox: Mailbox, outcome: Outcome) -> None:
 
 def _our_fault(frame: Frame, error: BaseException) -> OurFault:
     """The error for the camera; the log gets where it happened, never what was in the frame."""
+    reason = error.reason if isinstance(error, OurFault) else "FRAME_FAILED"
     log.error(
         "frame.failed",
         camera=frame.camera_id,
         sequence=frame.sequence,
         error=type(error).__name__,
+        reason=reason,
         where=[f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[-5:]],
     )
     fault = OurFault(
         "The server failed on this frame; it goes on with the next. If it happens again, report "
         "the server's log.",
-        reason="FRAME_FAILED",
+        reason=reason,
     )
     fault.__cause__ = error
     return fault

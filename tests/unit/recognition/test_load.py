@@ -92,7 +92,7 @@ cameras = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(workers=st.integers(1, 8), cameras=cameras)
 def test_advice_settles_within_the_band_never_below_the_minimum_and_recovers(
     workers: int, cameras: list[Camera]

@@ -44,6 +44,7 @@ INTENDED = {
     domain.ProviderUnavailable: "INTERNAL",
     domain.StorageFull: "RESOURCE_EXHAUSTED",
     domain.StorageDamaged: "INTERNAL",
+    domain.ModelFailed: "INTERNAL",
 }
 WORDS = "camera north is revoked; use another"
 
@@ -123,6 +124,15 @@ def test_a_state_that_forbids_is_a_precondition() -> None:
     assert status.details[1].Unpack(failure)
     (violation,) = failure.violations
     assert (violation.type, violation.description) == ("CAMERA_IN_USE", "end that one first")
+
+
+def test_a_full_limit_says_when_to_try_again_where_that_may_help() -> None:
+    status = details_of(domain.LimitReached("wait", reason="NO_CAPACITY", retry_after_s=2.5))
+
+    info = error_details_pb2.RetryInfo()
+    assert status.details[1].Unpack(info)
+    assert info.retry_delay.ToMilliseconds() == 2500
+    assert len(details_of(domain.LimitReached("full")).details) == 1
 
 
 def test_reasons_are_named_after_the_error_unless_given() -> None:
