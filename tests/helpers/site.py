@@ -17,6 +17,8 @@ from typing import Any
 
 CORDON = (sys.executable, "-m", "cordon_client.main")
 START_S_MAX = 60.0
+ROOMY = {"CORDON_LIMITS__DEPLOYMENTS_OPEN_MAX": "1000"}
+"""A site that many tests share holds the deployments of them all."""
 
 
 @dataclass
@@ -142,7 +144,7 @@ class Site:
         )
 
     def _env(self, identity: Path) -> dict[str, str]:
-        return os.environ | {"CORDON_IDENTITY": str(identity)} | self.environment
+        return os.environ | ROOMY | {"CORDON_IDENTITY": str(identity)} | self.environment
 
 
 @contextmanager
