@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM_S_MAX = 300.0
+_SHOWN_MAX = 8
+"""Parts of a value that a table shows; longer ones are for the plots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,9 @@ def _value(row: Row) -> str:
             shown = f"{row.value:.4g}" if abs(row.value) < 1 else f"{row.value:.2f}"
         case list():
             shown = ", ".join(f"{each:.2f}" for each in row.value)
+        case dict() if len(row.value) > _SHOWN_MAX:
+            first, *_, last = row.value.items()
+            shown = f"{first[0]} {first[1]} … {last[0]} {last[1]}"
         case dict():
             shown = ", ".join(f"{name} {each}" for name, each in row.value.items())
         case _:

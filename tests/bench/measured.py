@@ -25,6 +25,7 @@ from tests.bench.harness import Bench
 from tests.helpers.site import CORDON, Site, free_port
 
 _ANSWER_S_MAX = 10.0
+_FPS_MIN = 0.01
 
 Enrol = Callable[[Site, str], None]
 """Puts subjects on the watchlist of a deployment."""
@@ -142,6 +143,8 @@ def measured_server(
     names = [f"camera-{number}" for number in range(cameras)]
     site = MeasuredSite(folder, free_port(), plain_camera=names[0] if plain else "")
     site.environment["CORDON_RECOGNITION__TRACKING"] = str(tracking).lower()
+    # Or the server would refuse the cameras that are to be too much for it.
+    site.environment["CORDON_RECOGNITION__FPS_MIN"] = str(_FPS_MIN)
     hosts = ("--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1")
     init = [*CORDON, "server", "init", str(folder), "--site", "bench.example", *hosts]
     init += ["--port", str(site.port)]

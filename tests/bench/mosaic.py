@@ -20,7 +20,10 @@ _GREY = 96
 def write_mosaics(
     folder: Path, *, width: int, height: int, columns: int, rows: int, frames: int
 ) -> None:
-    """Each frame shows `columns` x `rows` people, nobody twice while LFW has others."""
+    """Each frame shows `columns` x `rows` people, nobody twice while LFW has others.
+
+    On some of the photographs others stand behind: a few faces more than people.
+    """
     folder.mkdir(parents=True)
     people = sorted(shared_data("lfw", "deepfunneled").glob("*/*_0001.jpg"))
     chosen = np.random.default_rng(24).permutation(len(people))
