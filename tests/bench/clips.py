@@ -24,6 +24,8 @@ SAME_PERSON_MIN = 0.5
 """Cosine of two pieces' means from which they are one person; strangers stay below 0.4."""
 STILL_OVERLAP_MIN = 0.6
 """Overlap of two faces in successive frames that cannot be two people."""
+CUT_MIN = 0.35
+"""Cosine of successive faces in the same place below which they may be two people."""
 PIECE_FACES_MIN = 3
 """Embedded faces that a piece needs before it is anybody."""
 
@@ -135,6 +137,13 @@ class _Piece:
     def probes(self) -> list[Probe]:
         return [f.probe_of[id(face)] for f, face in self.faces if id(face) in f.probe_of]
 
+    def is_continued_by(self, frame: SeenFrame, face: Face) -> bool:
+        """By place, and where both have one, by template: a cut puts others in the same place."""
+        if overlap(self.faces[-1][1].box, face.box) < STILL_OVERLAP_MIN:
+            return False
+        probes, probe = self.probes, frame.probe_of.get(id(face))
+        return probe is None or not probes or float(probes[-1].vector @ probe.vector) >= CUT_MIN
+
 
 def _tell_apart(clip: Clip) -> None:
     """Sets `person_of` in every frame."""
@@ -158,9 +167,7 @@ def _pieces(clip: Clip) -> list[_Piece]:
     for frame in clip.frames:
         going = []
         for face in frame.faces:
-            near = [
-                p for p in open_pieces if overlap(p.faces[-1][1].box, face.box) >= STILL_OVERLAP_MIN
-            ]
+            near = [piece for piece in open_pieces if piece.is_continued_by(frame, face)]
             rivals = [f for f in frame.faces if f is not face and _is_near(f, near)]
             piece = near[0] if len(near) == 1 and not rivals else _Piece([])
             piece.faces.append((frame, face))

@@ -85,25 +85,26 @@ def continuity(clip: Clip, rules: TrackerRules | None = None) -> dict[str, int]:
     numbers = tracked_numbers(clip, rules)
     lost_s_max = (rules or TrackerRules()).lost_s_max
     seen_s: dict[int, float] = {}
+    visit_of: Counter[int] = Counter()
     of_track: dict[int, int] = {}
-    pairs: set[tuple[int, int]] = set()
-    visits = switches = 0
+    pairs: set[tuple[int, int, int]] = set()
+    switches = 0
     for frame in clip.frames:
         for face in frame.faces:
             if (person := frame.person_of.get(id(face))) is None:
                 continue
             track = numbers[id(face)]
-            visits += frame.time_s - seen_s.get(person, -1e9) > lost_s_max
+            visit_of[person] += frame.time_s - seen_s.get(person, -1e9) > lost_s_max
             switches += of_track.get(track, person) != person
             seen_s[person], of_track[track] = frame.time_s, person
-            pairs.add((person, track))
+            pairs.add((person, visit_of[person], track))
     return {
         "faces": sum(len(frame.faces) for frame in clip.frames),
         "people": len(clip.people),
-        "visits": visits,
-        "tracks": len({track for _, track in pairs}),
+        "visits": visit_of.total(),
+        "tracks": len({track for _, _, track in pairs}),
         "switches": switches,
-        "fragments": len(pairs) - visits,
+        "fragments": len(pairs) - visit_of.total(),
     }
 
 

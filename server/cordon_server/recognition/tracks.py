@@ -1,8 +1,10 @@
 """What is remembered of the people in front of one camera, for the seconds they are there (R1).
 
 A track keeps at most SHOTS_MAX templates, in memory, and is dropped whole when it closes. A face is
-embedded when its track is born, when a candidate waits for a second observation, when a clearly
-better view comes, and every few seconds: not on every frame.
+embedded twice when its track is young, when a candidate waits for a second observation, when a
+clearly better view comes, and every few seconds: not on every frame.
+
+The values below were chosen by `python -m tests.bench.tracking`.
 """
 
 from __future__ import annotations
@@ -23,12 +25,20 @@ if TYPE_CHECKING:
 
 SHOTS_MAX = 3
 """Templates kept of one track, the best ones."""
-REFRESH_S = 3.0
+YOUNG_TEMPLATES = 2
+"""Templates that a new track gets without a reason: one look may be an unlucky one."""
+YOUNG_S = 0.12
+"""How far they are apart: enough for another look."""
+REFRESH_S = 2.0
 """A track is embedded again after this long, however good its shots are."""
 BETTER_BY = 1.25
 """A view this many times as good as the best one is worth a template."""
 TRIES_S = 0.2
 """A track whose last try gave no template is not tried more often than this."""
+SOMEBODY_ELSE_MAX = 0.2
+"""Cosine of a new shot with the track's template below which it shows somebody else."""
+DOUBT_WORTH_MIN = 0.5
+"""Worth that such a shot needs, as a share of the best one's, to be believed."""
 NORM_MIN = 1e-3
 """Length of the mean below which shots have nothing in common."""
 
@@ -47,6 +57,8 @@ class PersonTrack:
 
     number: int
     shots: list[Shot] = field(default_factory=list)
+    templates: int = 0
+    """How many this person has had."""
     best_view: float = 0.0
     """The best worth by landmarks alone of any view that gave a template."""
     tried_s: float = 0.0
@@ -69,7 +81,7 @@ class PersonTrack:
             not self.shots
             or self.is_waiting
             or view > self.best_view * BETTER_BY
-            or since_s >= REFRESH_S
+            or since_s >= (YOUNG_S if self.templates < YOUNG_TEMPLATES else REFRESH_S)
         )
 
     def try_at(self, now_s: float) -> None:
@@ -78,8 +90,17 @@ class PersonTrack:
         self.is_failing = True
 
     def add(self, shot: Shot, view: float) -> None:
-        """Takes the template of the view that was tried, and keeps it if it is among the best."""
+        """Takes the template of the view that was tried, and keeps it if it is among the best.
+
+        A good shot of somebody else means that the track went over to them, behind a pillar or at a
+        cut: what was known of the one before is forgotten.
+        """
         self.is_failing = False
+        if self._is_somebody_else(shot):
+            self.shots.clear()
+            self.observations.clear()
+            self.templates, self.best_view = 0, 0.0
+        self.templates += 1
         self.best_view = max(self.best_view, view)
         self.shots.append(shot)
         self.shots.sort(key=lambda each: -each.worth)
@@ -113,6 +134,13 @@ class PersonTrack:
     def report(self, candidate: Candidate) -> None:
         """Notes that a candidate is reported."""
         self.matched[candidate.entry_id] = candidate.score
+
+    def _is_somebody_else(self, shot: Shot) -> bool:
+        return (
+            bool(self.shots)
+            and shot.worth >= DOUBT_WORTH_MIN * self.shots[0].worth
+            and float(shot.vector @ self.fused()) < SOMEBODY_ELSE_MAX
+        )
 
     def _reported(self, subject: str) -> float:
         return self.matched.get(subject, -math.inf)

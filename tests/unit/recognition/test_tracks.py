@@ -19,6 +19,8 @@ from cordon_server.recognition.tracks import (
     REFRESH_S,
     SHOTS_MAX,
     TRIES_S,
+    YOUNG_S,
+    YOUNG_TEMPLATES,
     CameraTracks,
     PersonTrack,
     Shot,
@@ -49,17 +51,44 @@ def _face(x: float) -> Face:
 
 
 def _with_template(view: float = VIEW, at_s: float = 0.0) -> PersonTrack:
+    """A track no longer young, with shots of one worth."""
     track = PersonTrack(1)
-    track.try_at(at_s)
-    track.add(_shot(view), view)
+    for _ in range(YOUNG_TEMPLATES):
+        track.try_at(at_s)
+        track.add(_shot(view), view)
     return track
 
 
-def test_a_track_is_embedded_at_birth_and_then_left_alone() -> None:
-    assert PersonTrack(1).wants(VIEW, 0.0)
-    track = _with_template()
+def test_a_track_is_embedded_twice_when_young_and_then_left_alone() -> None:
+    track, tried = PersonTrack(1), []
+    for step in range(int(REFRESH_S * 25)):
+        if track.wants(VIEW, step / 25):
+            track.try_at(step / 25)
+            track.add(_shot(VIEW), VIEW)
+            tried.append(step / 25)
 
-    assert not any(track.wants(VIEW, step * 0.04) for step in range(1, int(REFRESH_S / 0.04)))
+    assert tried == [0.0, pytest.approx(YOUNG_S, abs=0.041)]
+
+
+def test_who_went_over_to_another_person_is_forgotten_and_the_new_one_is_looked_at() -> None:
+    track = _with_template()
+    track.observations["a"] = 2
+    track.try_at(2.0)
+    track.add(_shot(VIEW * 0.9, 0.0, 1.0), VIEW)
+
+    np.testing.assert_array_equal(track.fused(), _unit(0.0, 1.0))
+    assert track.observations == {}
+    assert track.wants(VIEW, 2.0 + YOUNG_S + 0.01)
+
+
+def test_a_poor_shot_that_looks_like_somebody_else_is_not_believed() -> None:
+    track = _with_template()
+    track.observations["a"] = 2
+    track.try_at(2.0)
+    track.add(_shot(VIEW * 0.3, 0.0, 1.0), VIEW)
+
+    assert len(track.shots) == 3
+    assert track.observations == {"a": 2}
 
 
 def test_a_clearly_better_view_is_wanted_and_a_little_better_one_is_not() -> None:
@@ -141,9 +170,7 @@ def test_the_fused_template_has_length_one(
 
 
 def test_shots_that_cancel_each_other_leave_the_best_one() -> None:
-    track = PersonTrack(1)
-    track.add(_shot(0.5, 1.0, 0.0), 0.5)
-    track.add(_shot(0.5, -1.0, 0.0), 0.5)
+    track = PersonTrack(1, shots=[_shot(0.5, 1.0, 0.0), _shot(0.5, -1.0, 0.0)])
 
     np.testing.assert_array_equal(track.fused(), track.shots[0].vector)
 
@@ -151,7 +178,7 @@ def test_shots_that_cancel_each_other_leave_the_best_one() -> None:
 def test_the_fused_template_leans_to_the_better_shot() -> None:
     track = PersonTrack(1)
     track.add(_shot(0.9, 1.0, 0.0), 0.9)
-    track.add(_shot(0.3, 0.0, 1.0), 0.3)
+    track.add(_shot(0.3, 0.0, 1.0), 0.3)  # Too poor to be believed somebody else.
 
     np.testing.assert_allclose(track.fused(), _unit(3.0, 1.0), atol=1e-6)
 
