@@ -91,7 +91,7 @@ def test_friends_in_a_scene_are_found_and_a_hundred_others_are_not(
 
     print(f"\n{summary['processed']} frames, {summary['faces']} faces: {dict(found)}")
     assert set(found) == {still.stem for still in stills}
-    assert min(found.values()) >= 10
+    assert sum(found.values()) < summary["processed"] / 4  # by visit, not by frame
 
 
 def _jpegs(clip: Path) -> Iterator[bytes]:

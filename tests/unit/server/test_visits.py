@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from hypothesis import given
@@ -169,5 +170,5 @@ def test_one_match_per_subject_and_track_and_never_two_new_ones_within_a_cool_do
                 raised.setdefault(entry, []).append(now_s)
 
     for times in raised.values():
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
         assert all(gap >= COOL_DOWN_S for gap in gaps)
