@@ -215,7 +215,8 @@ class Scheduler:
                 self._changed.wait()
 
     def _serve(self, analyser: FrameAnalyser, ticket: Ticket) -> None:
-        fate, result, error = FrameFate.REJECTED, None, None
+        fate, result = FrameFate.REJECTED, None
+        error: CordonError | None = None
         began_s, decoded_s = time.perf_counter(), analyser.stage_seconds["decode"]
         try:
             mailbox, frame = self._mailboxes[ticket.lane], ticket.frame

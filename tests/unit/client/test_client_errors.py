@@ -64,6 +64,16 @@ def test_field_violations_are_told_with_their_fields() -> None:
     assert error.reason == "INVALID_INPUT"
 
 
+def test_how_long_the_server_asks_to_wait_is_kept() -> None:
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(2500)
+
+    full = from_rpc(rpc_error(grpc.StatusCode.RESOURCE_EXHAUSTED, "no room", retry))
+
+    assert full.retry_after_s == 2.5
+    assert from_rpc(rpc_error(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")).retry_after_s == 0
+
+
 def test_details_that_cannot_be_read_leave_the_words() -> None:
     broken = rpc_error(grpc.StatusCode.NOT_FOUND, "no such camera", raw=b"\xff\xff")
 
