@@ -25,7 +25,7 @@ def test_each_person_of_a_scene_is_one_match_that_gets_better(
 ) -> None:
     # Longer than the clip takes on a busy machine: so that every person is one visit.
     own_site.environment["CORDON_DECISION__COOL_DOWN_S"] = "600"
-    people, matches, steps = _watched_scene(own_site, tmp_path)
+    people, matches, steps = _watched_scene(own_site, tmp_path, "--realtime")
 
     counts = Counter(match["entry_id"] for match in matches)
     print(f"\n{len(steps)} steps of {len(matches)} matches: {dict(counts)}")
@@ -44,7 +44,7 @@ def test_each_person_of_a_scene_is_one_match_that_gets_better(
 
 def test_without_tracking_every_matching_frame_is_a_match(own_site: Site, tmp_path: Path) -> None:
     own_site.environment["CORDON_RECOGNITION__TRACKING"] = "false"
-    people, matches, steps = _watched_scene(own_site, tmp_path)
+    people, matches, steps = _watched_scene(own_site, tmp_path, "--no-realtime")
 
     assert {match["entry_id"] for match in matches} == people
     assert len(steps) == len(matches) >= FRAMES_MATCHING_MIN
@@ -52,7 +52,7 @@ def test_without_tracking_every_matching_frame_is_a_match(own_site: Site, tmp_pa
 
 
 def _watched_scene(
-    site: Site, folder: Path
+    site: Site, folder: Path, pace: str
 ) -> tuple[set[str], list[dict[str, Any]], list[dict[str, Any]]]:
     """The people listed, the matches at the end, and every step that a watch was told."""
     assert site.stop() == 0
@@ -68,7 +68,7 @@ def _watched_scene(
     site.cordon("admin", "deployment", "arm", deployment)
     desk = site.identity("control", "desk")
 
-    run = ("camera", "run", "--file", str(scene), "--no-realtime", "--json")
+    run = ("camera", "run", "--file", str(scene), pace, "--json")
     summary = json.loads(site.cordon(*run, identity=identity).stdout.splitlines()[-1])
     assert summary["processed"] > FRAMES_MATCHING_MIN
     matches = site.cordon_json("control", "matches", deployment, identity=desk)

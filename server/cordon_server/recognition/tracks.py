@@ -2,7 +2,7 @@
 
 A track keeps at most SHOTS_MAX templates, in memory, and is dropped whole when it closes. A face is
 embedded twice when its track is young, when a candidate waits for a second observation, when a
-clearly better view comes, and every few seconds: not on every frame.
+clearly better view comes, and every second: not on every frame.
 
 The values below were chosen by `python -m tests.bench.tracking`.
 """
@@ -29,7 +29,7 @@ YOUNG_TEMPLATES = 2
 """Templates that a new track gets without a reason: one look may be an unlucky one."""
 YOUNG_S = 0.12
 """How far they are apart: enough for another look."""
-REFRESH_S = 2.0
+REFRESH_S = 1.0
 """A track is embedded again after this long, however good its shots are."""
 BETTER_BY = 1.25
 """A view this many times as good as the best one is worth a template."""
