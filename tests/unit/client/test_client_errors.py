@@ -113,6 +113,6 @@ def test_a_traceback_is_for_debug_only(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_file_that_cannot_be_opened_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    print_error(PermissionError(13, "Permission denied", "/root/report.csv"))
+    print_error(PermissionError(13, "Permission denied", "/srv/report.csv"))
 
-    assert capsys.readouterr().err == "error: /root/report.csv: Permission denied.\n"
+    assert capsys.readouterr().err == "error: /srv/report.csv: Permission denied.\n"
