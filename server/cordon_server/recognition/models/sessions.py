@@ -96,7 +96,6 @@ def open_models(prepared: PreparedPack, provider: str = "auto", *, threads: int 
 
 
 def _open(prepared: PreparedPack, provider: str, threads: int) -> Models:
-    prepared = prepared.for_provider(provider)
     return Models(
         prepared.pack,
         provider,
