@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--intra", type=int)
     parser.add_argument("--batch", type=int)
     args = parser.parse_args()
-    model = prepare(load_pack(), args.models).embedder.path
+    model = prepare(load_pack(), args.models).for_provider("cpu").embedder.path
     cores = len(os.sched_getaffinity(0))
     settings = [(t, cores // t, b) for t in {1, cores} for b in _BATCHES]
     if args.threads is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedPack:
 @pytest.fixture(scope="session")
 def models(prepared: PreparedPack) -> Models:
     return open_models(prepared, "cpu")
+
+
+@pytest.fixture(scope="session")
+def float_models(prepared: PreparedPack) -> Models:
+    """The same with the embedder in float32: what the pinned file says, exactly."""
+    return open_models(replace(prepared, embedder_int8=None), "cpu")
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,13 @@ BUILT_IN = Path(__file__).with_name("yunet-sface.toml")
 
 ALIGNMENTS = ("arcface112",)
 COLOUR_ORDERS = ("BGR", "RGB")
+PRECISIONS = ("float32", "int8")
 MODEL_BYTES_MAX = 1 << 30
 
-# Key -> type; exactly these must be there, `distribution` may.
+# Raise it with every change of what the quantiser makes: templates of two versions do not compare.
+QUANTISER_VERSION = 1
+
+# Key -> type; exactly these must be there, the optional ones may.
 _MODEL_KEYS: dict[str, type] = {
     "name": str,
     "path": str,
@@ -33,6 +37,7 @@ _MODEL_KEYS: dict[str, type] = {
 }
 _DETECTOR_KEYS = {**_MODEL_KEYS, "input_multiple": int}
 _EMBEDDER_KEYS = {**_MODEL_KEYS, "dimension": int, "alignment": str}
+_INT8_KEYS: dict[str, type] = {"precision": str, "reaches": str, "reaches_sha256": str}
 _THRESHOLD_KEYS: dict[str, type] = {"score": float, "detection": float}
 _PACK_KEYS: dict[str, type] = {"name": str, "detector": dict, "embedder": dict, "thresholds": dict}
 
@@ -66,6 +71,18 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachFile:
+    """How far the embedder's values reach on faces, layer by layer; pinned by hash."""
+
+    path: Path
+    sha256: str
+
+    def read(self) -> bytes:
+        """The file's bytes; ModelRefused unless they are those that were pinned."""
+        return read_pinned(self.path, self.sha256, what="embedder's reaches")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPack:
     """A detector and an embedder that belong together, and the thresholds measured with them."""
 
@@ -77,12 +94,16 @@ class ModelPack:
     alignment: str
     score_threshold: float
     detection_score_min: float
+    reaches: ReachFile | None = None
+    """There if the embedder runs in int8 where the machine can; else it runs in float32."""
 
     @property
     def model_id(self) -> str:
         """Names everything that shapes a template: templates compare only within one id."""
         how = self.embedder.normalisation
         shape = f"{self.embedder.sha256}|{how}|{self.dimension}|{self.alignment}"
+        if self.reaches is not None:
+            shape += f"|int8|{QUANTISER_VERSION}|{self.reaches.sha256}"
         return f"{self.embedder.name}-{hashlib.sha256(shape.encode()).hexdigest()[:8]}"
 
 
@@ -130,7 +151,7 @@ def _pack(table: Mapping[str, Any], folder: Path) -> ModelPack:
     _check_keys(table, _PACK_KEYS, "")
     detector, embedder, thresholds = table["detector"], table["embedder"], table["thresholds"]
     _check_keys(detector, _DETECTOR_KEYS, "detector.", optional=("distribution",))
-    _check_keys(embedder, _EMBEDDER_KEYS, "embedder.", optional=("distribution",))
+    _check_keys(embedder, _EMBEDDER_KEYS, "embedder.", optional=("distribution", *_INT8_KEYS))
     _check_keys(thresholds, _THRESHOLD_KEYS, "thresholds.")
     _one_of(embedder["alignment"], ALIGNMENTS, "embedder.alignment")
     _in_range(detector["input_multiple"], 1, 256, "detector.input_multiple")
@@ -146,21 +167,31 @@ def _pack(table: Mapping[str, Any], folder: Path) -> ModelPack:
         alignment=embedder["alignment"],
         score_threshold=float(thresholds["score"]),
         detection_score_min=float(thresholds["detection"]),
+        reaches=_reach_file(embedder, folder),
+    )
+
+
+def _reach_file(embedder: Mapping[str, Any], folder: Path) -> ReachFile | None:
+    precision = embedder.get("precision", "float32")
+    _one_of(precision, PRECISIONS, "embedder.precision")
+    if precision == "float32":
+        return None
+    given = {key: embedder[key] for key in _INT8_KEYS if key in embedder}
+    _check_keys(given, _INT8_KEYS, "embedder.")
+    return ReachFile(
+        folder / given["reaches"], _sha256(given["reaches_sha256"], "embedder.reaches_sha256")
     )
 
 
 def _model_file(table: Mapping[str, Any], prefix: str, folder: Path) -> ModelFile:
     _one_of(table["colour_order"], COLOUR_ORDERS, prefix + "colour_order")
-    sha256 = table["sha256"].lower()
-    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
-        raise _refused(prefix + "sha256", "must be 64 hexadecimal digits")
     mean = table["mean"]
     if len(mean) != 3 or not all(isinstance(m, int | float) for m in mean):
         raise _refused(prefix + "mean", "must be three numbers, one a colour")
     return ModelFile(
         name=table["name"],
         path=_locate(table.get("distribution"), table["path"], folder),
-        sha256=sha256,
+        sha256=_sha256(table["sha256"], prefix + "sha256"),
         licence=table["licence"],
         normalisation=Normalisation(
             colour_order=table["colour_order"],
@@ -168,6 +199,13 @@ def _model_file(table: Mapping[str, Any], prefix: str, folder: Path) -> ModelFil
             scale=float(table["scale"]),
         ),
     )
+
+
+def _sha256(value: str, key: str) -> str:
+    digits = value.lower()
+    if len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+        raise _refused(key, "must be 64 hexadecimal digits")
+    return digits
 
 
 def _locate(distribution: str | None, path: str, folder: Path) -> Path:

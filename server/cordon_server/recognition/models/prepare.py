@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import google.protobuf.message
@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from cordon_server.domain import ModelRefused
 from cordon_server.recognition.models import graph
-from cordon_server.recognition.models.pack import ModelFile, ModelPack
+from cordon_server.recognition.models.chain import read_chain
+from cordon_server.recognition.models.pack import QUANTISER_VERSION, ModelFile, ModelPack
+from cordon_server.recognition.models.quantise import is_exact_here, parse_reaches, quantise
 
 # Raise it with every change of what preparation makes.
-PREPARATION_VERSION = 2
+PREPARATION_VERSION = 3
 
 STRIDES = (8, 16, 32)
 DETECTOR_OUTPUTS = {
@@ -50,23 +52,42 @@ class PreparedFile:
 
 @dataclass(frozen=True, slots=True)
 class PreparedPack:
-    """A pack whose two graphs are ready to run."""
+    """A pack whose graphs are ready to run."""
 
     pack: ModelPack
     detector: PreparedFile
     embedder: PreparedFile
+    """In float32, computing exactly what the pinned file says."""
+    embedder_int8: PreparedFile | None = None
+    """The same in int8, where the pack asks for it and this machine multiplies bytes exactly."""
+
+    def for_provider(self, provider: str) -> PreparedPack:
+        """What runs there: only CPUs gain by int8. Its model id is that of what runs."""
+        if provider == "cpu" and self.embedder_int8 is not None:
+            return replace(self, embedder=self.embedder_int8)
+        return replace(self, pack=replace(self.pack, reaches=None), embedder_int8=None)
 
 
 def prepare(pack: ModelPack, cache_dir: Path) -> PreparedPack:
-    """Both graphs of a pack, prepared; from the cache where they are there and undamaged.
+    """The graphs of a pack, prepared; from the cache where they are there and undamaged.
 
     Raises ModelRefused where a file is not the pinned one or not of the shape it must have.
     """
     cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    in_int8 = None
+    if pack.reaches is not None and is_exact_here():
+        reaches = pack.reaches.read()
+        in_int8 = _cached(
+            pack.embedder,
+            cache_dir,
+            lambda m: prepare_int8(m, pack, reaches),
+            f"int8|{QUANTISER_VERSION}|{pack.reaches.sha256}",
+        )
     return PreparedPack(
         pack,
         detector=_cached(pack.detector, cache_dir, lambda m: prepare_detector(m, pack)),
         embedder=_cached(pack.embedder, cache_dir, lambda m: prepare_embedder(m, pack)),
+        embedder_int8=in_int8,
     )
 
 
@@ -93,6 +114,28 @@ def prepare_embedder(model: onnx.ModelProto, pack: ModelPack) -> onnx.ModelProto
     return model
 
 
+def prepare_int8(model: onnx.ModelProto, pack: ModelPack, reaches: bytes) -> onnx.ModelProto:
+    """An embedder in int8, with a free batch; `reaches` is a list for each layer, in JSON.
+
+    It is not what the pinned file says to the last digit: its accuracy is measured, on faces.
+    """
+    if not pack.embedder.normalisation.is_identity:
+        raise ModelRefused(
+            "An embedder in int8 takes pixels as they are, mean 0 and scale 1; set precision = "
+            '"float32" in the model pack.',
+            field="embedder.precision",
+        )
+    return quantise(read_chain(plain_embedder(model, pack)), parse_reaches(reaches))
+
+
+def plain_embedder(model: onnx.ModelProto, pack: ModelPack) -> onnx.ModelProto:
+    """An embedder with a free batch and folded constants, PRelus and all."""
+    graph.fold_constants(model)
+    _check_embedder(model, pack.embedder.name, pack.dimension)
+    graph.free_axes(model, height_and_width=False)
+    return graph.settle_versions(model)
+
+
 def parse(content: bytes, name: str) -> onnx.ModelProto:
     """An ONNX model from a file's bytes; ModelRefused if it is none or refers to other files."""
     try:
@@ -106,12 +149,15 @@ def parse(content: bytes, name: str) -> onnx.ModelProto:
 
 
 def _cached(
-    source: ModelFile, cache_dir: Path, make: Callable[[onnx.ModelProto], onnx.ModelProto]
+    source: ModelFile,
+    cache_dir: Path,
+    make: Callable[[onnx.ModelProto], onnx.ModelProto],
+    form: str = "",
 ) -> PreparedFile:
-    """The prepared form of `source`; the hash beside a cached file tells whether it is whole."""
+    """The prepared `form` of `source`; the hash beside a cached file tells whether it is whole."""
     content = source.read()
     key = hashlib.sha256(
-        f"{source.sha256}|{PREPARATION_VERSION}|{graph.OPSET}|{source.name}".encode()
+        f"{source.sha256}|{PREPARATION_VERSION}|{graph.OPSET}|{source.name}|{form}".encode()
     ).hexdigest()[:32]
     path = cache_dir / f"{key}.onnx"
     beside = cache_dir / f"{key}.sha256"

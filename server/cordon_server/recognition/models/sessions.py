@@ -96,6 +96,7 @@ def open_models(prepared: PreparedPack, provider: str = "auto", *, threads: int 
 
 
 def _open(prepared: PreparedPack, provider: str, threads: int) -> Models:
+    prepared = prepared.for_provider(provider)
     return Models(
         prepared.pack,
         provider,
