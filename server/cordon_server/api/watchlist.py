@@ -163,14 +163,22 @@ class WatchlistServicer(watchlist_pb2_grpc.WatchlistServiceServicer):
         return await self._live.opened(convert.deployment_of(name))
 
     async def _enrol(
-        self, deployment: OpenDeployment, request: Subject, *, dry_run: bool
+        self,
+        deployment: OpenDeployment,
+        request: Subject,
+        *,
+        dry_run: bool,
+        turn: asyncio.Task[Report] | None = None,
     ) -> Enrolment:
+        """Examines at once, enrols when `turn` is over."""
         self._checks.check(request)
         application = _application(request)
         watchlist = deployment.watchlist
         if (known := await watchlist.known(application)) is not None:
             return known
         examined: Examined = await watchlist.examine(application.image, application.face_point)
+        if turn is not None:
+            await turn
         return await watchlist.enrol(application, examined, dry_run=dry_run)
 
     async def _feed(
@@ -181,26 +189,37 @@ class WatchlistServicer(watchlist_pb2_grpc.WatchlistServiceServicer):
         requests: AsyncIterator[watchlist_pb2.ImportReferencesRequest],
         reports: asyncio.Queue[asyncio.Task[Report] | None],
     ) -> None:
-        """Starts work on rows; waits when EXAMINED_AHEAD reports are not out yet."""
+        """Starts work on rows; waits when EXAMINED_AHEAD reports are not out yet.
+
+        Rows are examined side by side and enrolled in their order, so that of two rows with one
+        face it is always the first that is accepted.
+        """
+        turn: asyncio.Task[Report] | None = None
         async for request in requests:
             if request.WhichOneof("payload") != "row":
                 raise InvalidInput("start comes first and once; send rows now", field="payload")
-            await reports.put(
-                tasks.create_task(self._report(deployment, request.row, dry_run=dry_run))
-            )
+            turn = tasks.create_task(self._report(deployment, request.row, turn, dry_run=dry_run))
+            await reports.put(turn)
         await reports.put(None)
 
     async def _report(
-        self, deployment: OpenDeployment, row: watchlist_pb2.ImportRow, *, dry_run: bool
+        self,
+        deployment: OpenDeployment,
+        row: watchlist_pb2.ImportRow,
+        turn: asyncio.Task[Report] | None,
+        *,
+        dry_run: bool,
     ) -> Report:
         deployment_id = deployment.record.deployment_id
         report = Report(row=row.row, external_ref=row.external_ref)
         try:
             check_row(row)
-            enrolment = await self._enrol(deployment, row, dry_run=dry_run)
+            enrolment = await self._enrol(deployment, row, dry_run=dry_run, turn=turn)
         except (InvalidInput, LimitReached) as error:
             report.outcome = watchlist_pb2.ENROL_OUTCOME_REJECTED
             report.reasons.extend(convert.reason(each, deployment_id) for each in _reasons(error))
+            if turn is not None:  # or the row behind this one would overtake those before it
+                await turn
             return report
         report.outcome = _outcome(enrolment)
         report.reasons.extend(convert.reason(each, deployment_id) for each in enrolment.warnings)

@@ -1,0 +1,105 @@
+"""An import as its caller sees it; the list and the servicer are real, faces are angles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+from cordon.v1 import watchlist_pb2
+from cordon_server.api.watchlist import EXAMINED_AHEAD, WatchlistServicer
+from cordon_server.authority.watchlist import ListRules, Watchlist
+from cordon_server.config import Limits
+from cordon_server.gallery import Gallery
+from cordon_server.sessions.deployment import TABLES
+from tests.unit.server.rooms import (
+    DIMENSION,
+    MODEL,
+    Clock,
+    DegreesExaminer,
+    Seen,
+    open_environment,
+    picture,
+)
+
+ACCEPTED = watchlist_pb2.ENROL_OUTCOME_ACCEPTED
+REJECTED = watchlist_pb2.ENROL_OUTCOME_REJECTED
+WAIT_S = 10
+
+
+class FirstIsSlowest(DegreesExaminer):
+    """Has the first picture ready only when one that came after it is."""
+
+    def __init__(self, first: bytes, later: bytes) -> None:
+        self._first, self._later, self._done = first, later, Event()
+
+    def examine(self, image: bytes, point: tuple[float, float] | None) -> Seen:
+        if image == self._first:
+            assert self._done.wait(WAIT_S)
+        seen = super().examine(image, point)
+        if image == self._later:
+            self._done.set()
+        return seen
+
+
+class Context:
+    """Keeps what the servicer writes."""
+
+    def __init__(self) -> None:
+        self.written: list[watchlist_pb2.ImportReferencesResponse] = []
+
+    async def write(self, report: watchlist_pb2.ImportReferencesResponse) -> None:
+        self.written.append(report)
+
+
+async def test_of_two_rows_with_one_face_the_first_is_accepted(tmp_path: Path) -> None:
+    images = [picture(10), b"nobody", b"nobody either", picture(10, take=2)]
+    assert len(images) <= EXAMINED_AHEAD
+    with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(EXAMINED_AHEAD) as examiners:
+        environment = open_environment(tmp_path / "list", TABLES, writer)
+        watchlist = Watchlist(
+            environment,
+            lambda: Gallery(model_id=MODEL, dimension=DIMENSION, threshold=0.5),
+            ListRules(0.5, 0.8, entries_max=4, references_per_entry_max=7),
+            examiner=FirstIsSlowest(images[0], images[-1]),
+            executor=examiners,
+            clock=Clock(),
+        )
+
+        written = await asyncio.wait_for(imported(watchlist, images), WAIT_S)
+        await environment.close()
+
+    assert [(report.row, report.outcome) for report in written] == [
+        (1, ACCEPTED),
+        (2, REJECTED),
+        (3, REJECTED),
+        (4, REJECTED),
+    ]
+    assert written[3].reasons[0].reference == written[0].reference
+
+
+async def imported(
+    watchlist: Watchlist, images: list[bytes]
+) -> list[watchlist_pb2.ImportReferencesResponse]:
+    async def requests() -> AsyncIterator[watchlist_pb2.ImportReferencesRequest]:
+        start = watchlist_pb2.ImportStart(parent="deployments/d-1")
+        yield watchlist_pb2.ImportReferencesRequest(start=start)
+        for row, image in enumerate(images, start=1):
+            yield watchlist_pb2.ImportReferencesRequest(
+                row=watchlist_pb2.ImportRow(
+                    row=row, external_ref=f"A-{row}", image=image, category="wanted"
+                )
+            )
+
+    async def opened(_: str) -> Any:
+        return SimpleNamespace(watchlist=watchlist, record=SimpleNamespace(deployment_id="d-1"))
+
+    live: Any = SimpleNamespace(opened=opened)
+    context: Any = Context()
+    await WatchlistServicer(live, ("wanted",), Limits()).ImportReferences(requests(), context)
+    written: list[watchlist_pb2.ImportReferencesResponse] = context.written
+    return written
