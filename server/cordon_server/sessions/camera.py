@@ -2,12 +2,15 @@
 
 Every frame that is offered ends in exactly one `Outcome`. A frame holds its credit until its answer
 is taken to be told, so that answers wait in a queue that credit bounds, however slowly the camera
-reads.
+reads. The answer to a superseded frame is told a little later than it is known: a client that sends
+whenever it may would displace its own frames as fast as the network carries them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +20,13 @@ from typing import Protocol
 from cordon_server.domain import CordonError, Frame, InvalidFrame, InvalidInput
 from cordon_server.recognition.line import FrameFate, Outcome
 from cordon_server.recognition.load import Advice
+
+SUPERSEDED_S_MIN = 0.04
+"""A superseded frame holds its credit for so long since it came, or until a later one is answered.
+Cameras of 25 frames a second and less never wait for it."""
+
+Later = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+"""Calls something after so many seconds, as a loop does."""
 
 
 class HaltReason(Enum):
@@ -67,7 +77,10 @@ class CameraSession:
         now: datetime,
         on_close: Callable[[], None],
         on_answer: Callable[[Outcome], None] = lambda _: None,
+        clock_s: Callable[[], float] = time.monotonic,
+        later: Later | None = None,
     ) -> None:
+        """`clock_s` is the clock of the frames' `received_s`; `later` is the running loop's."""
         self.camera_id = camera_id
         self.stream = f"{camera_id}#{id(self)}"
         """Names this very stream; a camera that comes back has another."""
@@ -86,6 +99,11 @@ class CameraSession:
         self._on_close = on_close
         self._on_answer = on_answer
         self._advice: Advice | None = None
+        self._clock_s = clock_s
+        self._later = later
+        self._superseded: deque[Outcome] = deque()
+        """Answers to superseded frames that are not told yet, oldest first."""
+        self._telling: asyncio.TimerHandle | None = None
 
     def attach(self, mailbox: Mailbox) -> None:
         """Where offered frames go."""
@@ -152,8 +170,28 @@ class CameraSession:
         if answer.result is not None:
             self.counts.faces_searched += answer.result.counts.searched
         self._on_answer(answer)
-        self._answers.put_nowait(answer)
+        if answer.fate is FrameFate.SUPERSEDED:
+            self._superseded.append(answer)
+            self._tell_superseded()
+        else:
+            self._tell_superseded(all_of_them=True)
+            self._answers.put_nowait(answer)
         self._end_when_drained()
+
+    def _tell_superseded(self, *, all_of_them: bool = False) -> None:
+        """Hands those superseded frames' answers to the camera that have held credit for long
+        enough; the next one follows in its time.
+        """
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        while self._superseded:
+            wait_s = self._superseded[0].frame.received_s + SUPERSEDED_S_MIN - self._clock_s()
+            if wait_s > 0 and not all_of_them:
+                later = self._later or asyncio.get_running_loop().call_later
+                self._telling = later(wait_s, self._tell_superseded)
+                return
+            self._answers.put_nowait(self._superseded.popleft())
 
     def drain(self) -> None:
         """The camera sends no more: None, or the halt, follows the last answer."""
@@ -162,6 +200,7 @@ class CameraSession:
 
     def _end_when_drained(self) -> None:
         if self._is_draining and not self._under_way:
+            self._tell_superseded(all_of_them=True)
             self._answers.put_nowait(self._last)
 
     def halt(self, reason: HaltReason, message: str, *, after_answers: bool = False) -> None:
@@ -181,6 +220,8 @@ class CameraSession:
 
     def close(self) -> None:
         """Takes no more frames; those under way are finished but not told."""
+        self._superseded.clear()
+        self._tell_superseded()
         if self._mailbox is not None:
             self._mailbox.close()
         self._on_close()
