@@ -36,8 +36,9 @@ from cordon_server.recognition.models.prepare import prepare
 from cordon_server.recognition.models.sessions import Models, open_models
 from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.sessions.deployment import DeploymentOpener
-from cordon_server.sessions.live import Live, StreamLimits
+from cordon_server.sessions.live import Live
 from cordon_server.sessions.load_watch import LoadWatch
+from cordon_server.sessions.streams import StreamLimits
 from cordon_server.store.environment import Environment
 from cordon_server.store.lock import locked
 from cordon_server.store.requests import REQUESTS, RequestLedger

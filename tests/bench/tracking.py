@@ -12,7 +12,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.tracker import Tracker, TrackerRules
 from cordon_server.recognition.tracks import CameraTracks
+from cordon_server.sessions.visits import Visits
 from tests.bench.accuracy import shipped_models
 from tests.bench.clips import Clip, Replay, SeenFrame, jpegs, see_clip
 from tests.data import shared_data
@@ -111,12 +112,16 @@ def continuity(clip: Clip, rules: TrackerRules | None = None) -> dict[str, int]:
 def tracked(
     replay: Replay, clips: Iterable[Clip], listed: Watchlist, truth: Truth, rule: DecisionRule
 ) -> Alerts:
-    """The server's rule on tracks."""
+    """The server's rule on tracks; of each track by itself, so without the cool-down."""
     raised = []
     for clip in clips:
-        tracks = CameraTracks(rule)
+        tracks, visits = CameraTracks(rule), Visits(replace(rule, cool_down_s=0.0))
+        visits.came(clip.name)
         for frame in clip.frames:
-            for each in replay.decide(frame, listed, tracks).sightings:
+            sightings = replay.decide(frame, listed, tracks).sightings
+            news = visits.news(clip.name, sightings, frame.time_s)
+            visits.logged(clip.name, news, [0] * len(news), frame.time_s)
+            for each in (one.sighting for one in news):
                 face = next(f for f in frame.faces if f.box == each.box)
                 raised.append((clip, frame, face, each.track or 0, each.candidate.entry_id))
     return _alerts(raised, truth)

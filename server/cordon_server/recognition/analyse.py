@@ -172,7 +172,7 @@ class Analyser:
         gallery: Gallery,
         rule: DecisionRule,
     ) -> dict[int, Candidate]:
-        """What is to be reported, by position: each track's fused template and its newest shot are
+        """Who passes the rule, by position: each track's fused template and its newest shot are
         searched together."""
         fused = [track.fused() for track in people]
         candidates = self._search([*fused, *(probe.vector for probe in probes)], gallery)
@@ -257,8 +257,6 @@ def _sighting(
     track: PersonTrack | None = None,
 ) -> Sighting:
     assert candidate is not None
-    if track is not None:
-        track.report(candidate)
     return Sighting(
         candidate=candidate,
         box=probe.face.box,

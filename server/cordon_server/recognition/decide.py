@@ -34,7 +34,7 @@ class DecisionRule:
     """A shot may stay below the threshold by this much and still agree: one blurred shot is no
     disagreement."""
     improvement_min: float = 0.03
-    """A match is updated when a better shot raises its score by this."""
+    """A match is updated when a better shot raises the score that was logged by this."""
     cool_down_s: float = 30.0
     """A subject matched on one track raises no new match on another for this long. 0: never
     silent."""

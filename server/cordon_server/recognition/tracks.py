@@ -69,8 +69,6 @@ class PersonTrack:
     """Agreeing shots by subject."""
     is_waiting: bool = False
     """Whether a candidate needs another observation."""
-    matched: dict[str, float] = field(default_factory=dict)
-    """The score reported for each subject that was matched."""
 
     def wants(self, view: float, now_s: float) -> bool:
         """Whether this view of the face is worth a template."""
@@ -118,7 +116,7 @@ class PersonTrack:
     def decide(
         self, fused: Candidate | None, shot: Candidate | None, rule: DecisionRule
     ) -> Candidate | None:
-        """The candidate to report now: a new match or a better one of an old match, or None."""
+        """The candidate that passes the rule now, or None. Whether it is news is not known here."""
         self.is_waiting = False
         if fused is None:
             return None
@@ -129,11 +127,7 @@ class PersonTrack:
         if not passes(fused, rule, seen):
             self.is_waiting = seen < rule.observations_min and agrees(fused, subject, rule)
             return None
-        return fused if fused.score >= self._reported(subject) + rule.improvement_min else None
-
-    def report(self, candidate: Candidate) -> None:
-        """Notes that a candidate is reported."""
-        self.matched[candidate.entry_id] = candidate.score
+        return fused
 
     def _is_somebody_else(self, shot: Shot) -> bool:
         return (
@@ -141,9 +135,6 @@ class PersonTrack:
             and shot.worth >= DOUBT_WORTH_MIN * self.shots[0].worth
             and float(shot.vector @ self.fused()) < SOMEBODY_ELSE_MAX
         )
-
-    def _reported(self, subject: str) -> float:
-        return self.matched.get(subject, -math.inf)
 
 
 class CameraTracks:

@@ -88,6 +88,7 @@ class CameraSession:
         self.counts = Counts(now)
         self.credit = credit
         self.is_halted = False
+        self.is_closed = False
         self._answers: asyncio.Queue[Outcome | Advice | Halted | None] = asyncio.Queue()
         self._clock_skew_max = clock_skew_max
         self._under_way = 0
@@ -104,6 +105,11 @@ class CameraSession:
         self._superseded: deque[Outcome] = deque()
         """Answers to superseded frames that are not told yet, oldest first."""
         self._telling: asyncio.TimerHandle | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is closed and nothing of it is in work any more."""
+        return self.is_closed and not self._under_way
 
     def attach(self, mailbox: Mailbox) -> None:
         """Where offered frames go."""
@@ -220,6 +226,7 @@ class CameraSession:
 
     def close(self) -> None:
         """Takes no more frames; those under way are finished but not told."""
+        self.is_closed = True
         self._superseded.clear()
         self._tell_superseded()
         if self._mailbox is not None:

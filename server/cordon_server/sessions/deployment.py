@@ -16,9 +16,10 @@ from cordon_server.authority.records import (
     REFERENCE_IMAGES,
     REFERENCES,
     DeploymentRecord,
+    State,
 )
 from cordon_server.authority.watchlist import Examiner, ListRules, Watchlist
-from cordon_server.domain import StorageDamaged
+from cordon_server.domain import NotReady, StorageDamaged
 from cordon_server.gallery import Gallery
 from cordon_server.matches.log import MATCH_IMAGES, MATCHES, REVISIONS, MatchLog
 from cordon_server.recognition.decide import DecisionRule
@@ -57,6 +58,17 @@ class OpenDeployment:
     @property
     def gallery(self) -> Gallery:
         return self.watchlist.gallery
+
+    def check_open(self, now: datetime) -> None:
+        """Raises `NotReady` outside the window or when it is not armed (R7)."""
+        record = self.record
+        if record.state is not State.ARMED:
+            raise NotReady(f"deployment {record.deployment_id} is {record.state}, not armed")
+        if not record.start_time <= now < record.end_time:
+            raise NotReady(
+                f"the window of deployment {record.deployment_id} closed at "
+                f"{record.end_time:%Y-%m-%d %H:%M} UTC; nothing is recognised outside it"
+            )
 
     async def close(self) -> None:
         """Ends the subscribers' waits and closes the database."""

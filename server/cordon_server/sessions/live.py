@@ -1,55 +1,28 @@
-"""The deployments that are open on this server and the cameras that stream into them.
-
-Introduces authority, gallery, match log and recognition to each other. A match is written to the
-log before anyone hears of its frame.
-"""
+"""The deployments that are open on this server and the cameras that stream into them."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import DeploymentRecord, State
-from cordon_server.domain import (
-    AlreadyExists,
-    CordonError,
-    Frame,
-    FrameResult,
-    LimitReached,
-    NotNow,
-    NotReady,
-    Sighting,
-)
-from cordon_server.recognition.decide import DecisionRule
-from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
-from cordon_server.recognition.tracks import CameraTracks
+from cordon_server.domain import NotNow, NotReady
+from cordon_server.recognition.scheduler import Scheduler
+from cordon_server.sessions.answers import Answers
 from cordon_server.sessions.camera import CameraSession, HaltReason, check_clock
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
-from cordon_server.sessions.load_watch import RETRY_AFTER_S, LoadWatch
+from cordon_server.sessions.load_watch import LoadWatch
+from cordon_server.sessions.streams import StreamLimits, Streams
 
 log = structlog.get_logger()
 
-WINDOW_CHECK_S = 1.0
+WATCH_S = 1.0
 """How often windows are looked at; recognition outlives its window by no more than this."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """What camera streams must keep to."""
-
-    video_credit: int
-    stills_credit: int
-    clock_skew_max: timedelta
-    cameras_connected_max: int
-    tracking: bool
-    rule: DecisionRule
 
 
 class Live:
@@ -73,6 +46,8 @@ class Live:
         self._scheduler = scheduler
         self._limits = limits
         self._load = load
+        answers = Answers(tasks=tasks, clock=clock)
+        self._streams = Streams(scheduler, limits, load, answers, clock=clock)
         self._tasks = tasks
         self._clock = clock
         self._open: dict[str, OpenDeployment] = {}
@@ -113,6 +88,8 @@ class Live:
 
     async def opened(self, deployment_id: str) -> OpenDeployment:
         """A deployment that has not ended; raises `NotFound` or `NotReady`."""
+        if (known := self._open.get(deployment_id)) is not None:
+            return known  # without waiting for another that is being loaded
         async with self._opening:
             if (known := self._open.get(deployment_id)) is not None:
                 return known
@@ -180,8 +157,8 @@ class Live:
         """
         await self._check_camera(camera_id, sent_at)
         deployment = self._armed_for(camera_id)
-        session = self._session(camera_id, deployment, stills=stills)
-        deployment.cameras[camera_id] = session
+        connected = sum(len(each.cameras) for each in self._open.values())
+        session = self._streams.open(camera_id, deployment, stills=stills, connected=connected)
         log.info("camera.connected", camera=camera_id, deployment=deployment.record.deployment_id)
         return session, deployment
 
@@ -192,14 +169,7 @@ class Live:
 
     def check_open(self, deployment: OpenDeployment) -> None:
         """Raises `NotReady` outside a deployment's window or when it is not armed (R7)."""
-        record, now = deployment.record, self._clock()
-        if record.state is not State.ARMED:
-            raise NotReady(f"deployment {record.deployment_id} is {record.state}, not armed")
-        if not record.start_time <= now < record.end_time:
-            raise NotReady(
-                f"the window of deployment {record.deployment_id} closed at "
-                f"{record.end_time:%Y-%m-%d %H:%M} UTC; nothing is recognised outside it"
-            )
+        deployment.check_open(self._clock())
 
     def check_following(self, deployment: OpenDeployment) -> None:
         """Raises what a subscriber hears when a deployment's log has closed."""
@@ -242,101 +212,6 @@ class Live:
             reason="NOT_ARMED",
         )
 
-    def _session(
-        self, camera_id: str, deployment: OpenDeployment, *, stills: bool
-    ) -> CameraSession:
-        if camera_id in deployment.cameras:
-            raise AlreadyExists(
-                f"camera {camera_id} is streaming already; stop the other client, or give this "
-                "one a name and certificate of its own",
-                reason="SECOND_STREAM",
-            )
-        connected = sum(len(each.cameras) for each in self._open.values())
-        if connected >= self._limits.cameras_connected_max:
-            raise LimitReached(
-                f"{connected} cameras are connected; limits.cameras_connected_max allows no more",
-                retry_after_s=RETRY_AFTER_S,
-            )
-        self._load.check_room()
-        session = CameraSession(
-            camera_id,
-            deployment.record.deployment_id,
-            credit=self._limits.stills_credit if stills else self._limits.video_credit,
-            clock_skew_max=self._limits.clock_skew_max,
-            now=self._clock(),
-            on_close=lambda: self._disconnected(deployment, session),
-            on_answer=lambda outcome: self._load.note(session, outcome),
-        )
-        loop = asyncio.get_running_loop()
-
-        def deliver(outcome: Outcome) -> None:
-            loop.call_soon_threadsafe(self._finish, deployment, session, outcome)
-
-        tracked = self._limits.tracking and not stills
-        session.attach(
-            self._scheduler.open_mailbox(
-                camera_id,
-                deployment.gallery,
-                deliver,
-                stills=stills,
-                waiting_max=session.credit,
-                tracks=CameraTracks(self._limits.rule) if tracked else None,
-                weight=self._load.weight(camera_id),
-            )
-        )
-        self._load.joined(session, stills=stills, tracked=tracked)
-        return session
-
-    def _disconnected(self, deployment: OpenDeployment, session: CameraSession) -> None:
-        self._load.left(session)
-        deployment.visits.left(session.stream)
-        if deployment.cameras.get(session.camera_id) is session:
-            del deployment.cameras[session.camera_id]
-        log.info("camera.disconnected", camera=session.camera_id)
-
-    def _finish(self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome) -> None:
-        """Answers a frame; through the match log when it raised matches."""
-        if outcome.result is not None and outcome.result.sightings:
-            self._tasks.create_task(self._log_then_answer(deployment, session, outcome))
-        else:
-            session.answer(outcome)
-
-    async def _log_then_answer(
-        self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome
-    ) -> None:
-        assert outcome.result is not None
-        listed = tuple(
-            sighting
-            for sighting in outcome.result.sightings
-            if sighting.candidate.entry_id in deployment.gallery
-        )
-        try:
-            self.check_open(deployment)
-            listed = await self._log(deployment, session, outcome.frame, listed)
-        except CordonError as error:
-            log.error("match.not_logged", deployment=session.deployment_id, error=error.message)
-            session.answer(replace(outcome, fate=FrameFate.REJECTED, result=None, error=error))
-            return
-        session.answer(replace(outcome, result=FrameResult(outcome.result.counts, listed)))
-
-    async def _log(
-        self,
-        deployment: OpenDeployment,
-        session: CameraSession,
-        frame: Frame,
-        sightings: tuple[Sighting, ...],
-    ) -> tuple[Sighting, ...]:
-        """Logs what is news of a frame; the sightings that became new matches."""
-        async with deployment.logging:
-            now_s = time.monotonic()
-            news = deployment.visits.news(session.stream, sightings, now_s)
-            if news:
-                logged = await deployment.log.append(
-                    frame, [each.sighting for each in news], [each.betters for each in news]
-                )
-                deployment.visits.logged(news, logged, now_s)
-        return tuple(each.sighting for each in news if each.betters is None)
-
     async def _watch_windows(self) -> None:
         while True:
             for deployment in self._open.values():
@@ -347,4 +222,4 @@ class Live:
                             HaltReason.WINDOW_CLOSED,
                             f"the window of deployment {record.deployment_id} is over",
                         )
-            await asyncio.sleep(WINDOW_CHECK_S)
+            await asyncio.sleep(WATCH_S)

@@ -310,7 +310,7 @@ def test_every_face_of_a_video_ends_in_exactly_one_count_tracked_or_not(
         assert tracked.too_small == alone.too_small
 
 
-def test_a_person_who_stays_is_embedded_twice_and_reported_once(
+def test_a_person_who_stays_is_embedded_twice_and_a_sighting_from_the_second_look_on(
     models: Models, lfw: Path, gallery: ExactGallery
 ) -> None:
     analyser, tracks = Analyser(models), CameraTracks()

@@ -28,7 +28,7 @@ from cordon_server.recognition.tracks import (
     view_worth,
 )
 
-RULE = DecisionRule(margin_min=0.04, observations_min=2, agreement_slack=0.05, improvement_min=0.03)
+RULE = DecisionRule(margin_min=0.04, observations_min=2, agreement_slack=0.05)
 GOOD = Quality(0.9, inter_eye_px=30, sharpness=60, luminance=110, yaw_degrees=5, roll_degrees=2)
 VIEW = 0.5
 
@@ -228,22 +228,7 @@ def test_who_is_nobodys_candidate_is_not_waited_for() -> None:
     assert not track.wants(VIEW, 0.04)
 
 
-def test_a_match_is_reported_again_only_when_it_is_clearly_better() -> None:
-    track = PersonTrack(1)
-    track.decide(_found(0.6), _found(0.6), RULE)
-    first = track.decide(_found(0.6), _found(0.6), RULE)
-    assert first is not None
-    track.report(first)
-
-    assert track.decide(_found(0.62), _found(0.7), RULE) is None
-    assert track.decide(_found(0.55), _found(0.7), RULE) is None
-    better = track.decide(_found(0.64), _found(0.7), RULE)
-    assert better == _found(0.64)
-    track.report(better)
-    assert track.decide(_found(0.64), _found(0.7), RULE) is None
-
-
-def test_what_was_decided_but_not_reported_is_decided_again() -> None:
+def test_who_passes_is_offered_at_every_look() -> None:
     track = PersonTrack(1)
     track.decide(_found(0.6), _found(0.6), RULE)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
+from cordon_server.sessions import live as live_module
 from cordon_server.store.environment import Environment
 from cordon_server.store.requests import REQUESTS
+from tests.unit.server.live_rooms import LiveSite, a_live_site
 from tests.unit.server.rooms import Clock, open_environment
 
 
@@ -28,3 +30,16 @@ async def registry(tmp_path: Path, writer: Executor) -> AsyncIterator[Environmen
     environment = open_environment(tmp_path / "registry", (CAMERAS, DEPLOYMENTS, REQUESTS), writer)
     yield environment
     await environment.close()
+
+
+@pytest.fixture
+async def live_site(
+    tmp_path: Path,
+    registry: Environment,
+    writer: Executor,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[LiveSite]:
+    monkeypatch.setattr(live_module, "WATCH_S", 0.01)
+    async with a_live_site(tmp_path, registry, writer, clock) as site:
+        yield site

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cordon_server.domain import Sighting
 from cordon_server.recognition.decide import DecisionRule
-from cordon_server.sessions.visits import News, Visits
+from cordon_server.sessions.visits import MATCHES_PER_STREAM_MAX, News, Visits
 from tests.unit.server.rooms import a_sighting
 
 COOL_DOWN_S = 30.0
@@ -26,6 +26,8 @@ class Desk:
 
     def __init__(self, rule: DecisionRule = RULE) -> None:
         self.visits = Visits(rule)
+        for stream in ("north/1", "north/2", "south/1", "stills/1"):
+            self.visits.came(stream)
         self.matches: dict[int, list[Sighting]] = {}
 
     def see(self, now_s: float, *sightings: Sighting, stream: str = "north/1") -> list[News]:
@@ -35,7 +37,7 @@ class Desk:
             match = each.betters or len(self.matches) + 1
             self.matches.setdefault(match, []).append(each.sighting)
             logged.append(match)
-        self.visits.logged(news, logged, now_s)
+        self.visits.logged(stream, news, logged, now_s)
         return news
 
 
@@ -120,10 +122,39 @@ def test_stills_do_not_silence_a_video_camera() -> None:
 
 def test_what_could_not_be_logged_is_news_again() -> None:
     visits = Visits(RULE)
+    visits.came("north/1")
 
     first = visits.news("north/1", [_on(1)], 0.0)
 
     assert visits.news("north/1", [_on(1)], 0.1) == first
+
+
+def test_a_match_is_bettered_only_when_it_is_clearly_better_than_what_was_logged() -> None:
+    desk = Desk()
+    desk.see(0.0, _on(1, score=0.6))
+
+    assert desk.see(1.0, _on(1, score=0.62)) == []
+    assert desk.see(2.0, _on(1, score=0.55)) == []
+    assert [n.betters for n in desk.see(3.0, _on(1, score=0.64))] == [1]
+    assert desk.see(4.0, _on(1, score=0.64)) == []
+
+
+def test_a_bettering_that_could_not_be_logged_is_news_again() -> None:
+    desk = Desk()
+    desk.see(0.0, _on(1, score=0.6))
+    failed = desk.visits.news("north/1", [_on(1, score=0.7)], 1.0)
+
+    assert [n.betters for n in failed] == [1]
+    assert desk.see(2.0, _on(1, score=0.7)) == failed
+
+
+def test_who_was_silenced_on_a_track_is_a_match_of_it_after_the_cool_down() -> None:
+    desk = Desk()
+    desk.see(0.0, _on(1))
+    seen = [desk.see(float(second), _on(2)) for second in range(1, 60)]
+
+    assert [at for at, news in enumerate(seen, 1) if news] == [COOL_DOWN_S]
+    assert len(desk.matches) == 2
 
 
 def test_a_camera_that_left_is_forgotten_and_the_others_are_not() -> None:
@@ -133,8 +164,30 @@ def test_a_camera_that_left_is_forgotten_and_the_others_are_not() -> None:
 
     desk.visits.left("north/1")
 
-    assert [n.betters for n in desk.see(1.0, _on(1), stream="north/1")] == [None]
-    assert [n.betters for n in desk.see(1.0, _on(1), stream="south/1")] == [2]
+    assert len(desk.visits) == 1
+    assert [n.betters for n in desk.see(1.0, _on(1, score=0.9), stream="south/1")] == [2]
+
+
+def test_of_a_camera_that_left_nothing_is_remembered_again() -> None:
+    desk = Desk()
+    desk.visits.left("north/1")
+
+    desk.see(1.0, _on(1), stream="north/1")
+
+    assert len(desk.visits) == 0
+    assert desk.see(2.0, _on(1), stream="south/1") == []  # the subject cools down all the same
+
+
+def test_a_stream_of_any_length_is_remembered_in_bounds() -> None:
+    desk = Desk(replace(RULE, cool_down_s=0.0))
+
+    for track in range(MATCHES_PER_STREAM_MAX + 10):
+        desk.see(float(track), _on(track))
+        if track:
+            desk.see(float(track), _on(0, score=0.7 + track))  # still there, and bettered
+
+    assert len(desk.visits) == MATCHES_PER_STREAM_MAX
+    assert [n.betters for n in desk.see(2e4, _on(0, score=1e6))] == [1]
 
 
 def test_a_camera_that_comes_back_does_not_raise_the_same_person_at_once() -> None:

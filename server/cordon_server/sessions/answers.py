@@ -1,0 +1,93 @@
+"""From a frame's outcome to its camera's answer: through the match log where it raised matches.
+
+A match is written to the log before anyone hears of its frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from cordon_server.domain import CordonError, Frame, FrameResult, Sighting
+from cordon_server.recognition.line import FrameFate, Outcome
+from cordon_server.sessions.camera import CameraSession
+from cordon_server.sessions.deployment import OpenDeployment
+
+log = structlog.get_logger()
+
+
+class Answers:
+    """Answers every frame of every camera. Used from the event loop alone."""
+
+    def __init__(
+        self,
+        *,
+        tasks: asyncio.TaskGroup,
+        clock: Callable[[], datetime],
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tasks = tasks
+        self._clock = clock
+        self._clock_s = clock_s
+
+    def finish(self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome) -> None:
+        """Answers a frame; at once where it raised nothing."""
+        if outcome.result is not None and outcome.result.sightings:
+            self._tasks.create_task(self._log_then_answer(deployment, session, outcome))
+        else:
+            _answer(deployment, session, outcome)
+
+    async def _log_then_answer(
+        self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome
+    ) -> None:
+        assert outcome.result is not None
+        listed = tuple(
+            sighting
+            for sighting in outcome.result.sightings
+            if sighting.candidate.entry_id in deployment.gallery
+        )
+        try:
+            deployment.check_open(self._clock())
+            new = await self._log(deployment, session, outcome.frame, listed)
+        except CordonError as error:
+            log.error("match.not_logged", deployment=session.deployment_id, error=error.message)
+            answer = replace(outcome, fate=FrameFate.REJECTED, result=None, error=error)
+        else:
+            answer = replace(outcome, result=FrameResult(outcome.result.counts, new))
+        _answer(deployment, session, answer)
+
+    async def _log(
+        self,
+        deployment: OpenDeployment,
+        session: CameraSession,
+        frame: Frame,
+        sightings: tuple[Sighting, ...],
+    ) -> tuple[Sighting, ...]:
+        """Logs what is news of a frame; the sightings that became new matches."""
+        visits = deployment.visits
+        async with deployment.logging:
+            now_s = self._clock_s()
+            news = visits.news(session.stream, sightings, now_s)
+            if news:
+                logged = await deployment.log.append(
+                    frame, [each.sighting for each in news], [each.betters for each in news]
+                )
+                visits.logged(session.stream, news, logged, now_s)
+        return tuple(each.sighting for each in news if each.betters is None)
+
+
+def _answer(deployment: OpenDeployment, session: CameraSession, outcome: Outcome) -> None:
+    session.answer(outcome)
+    forget_when_over(deployment, session)
+
+
+def forget_when_over(deployment: OpenDeployment, session: CameraSession) -> None:
+    """Forgets the matches of a stream when its last frame is answered, and not before: one that is
+    still in work may better them."""
+    if session.is_over:
+        deployment.visits.left(session.stream)

@@ -1,0 +1,181 @@
+"""Live deployments over real databases, with a scheduler that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+from cordon_server.authority.cameras import Cameras
+from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.watchlist import Application
+from cordon_server.domain import FaceCounts, Frame, FrameResult, Sighting
+from cordon_server.gallery import Gallery
+from cordon_server.recognition.decide import DecisionRule
+from cordon_server.recognition.load import Advice, Load, LoadRules
+from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
+from cordon_server.recognition.tracks import CameraTracks
+from cordon_server.sessions.camera import CameraSession, Halted
+from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
+from cordon_server.sessions.live import Live
+from cordon_server.sessions.load_watch import LoadWatch
+from cordon_server.sessions.streams import StreamLimits
+from cordon_server.store.environment import Environment
+from tests.unit.server.rooms import (
+    DIMENSION,
+    MODEL,
+    Clock,
+    DegreesExaminer,
+    a_sighting,
+    picture,
+)
+
+
+@dataclass
+class FakeMailbox:
+    """Keeps frames until the test answers them."""
+
+    gallery: Gallery
+    deliver: Callable[[Outcome], None]
+    waiting_max: int
+    frames: list[Frame] = field(default_factory=list)
+    is_closed: bool = False
+
+    def put(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeScheduler:
+    """Opens mailboxes that nobody works on."""
+
+    def __init__(self) -> None:
+        self.mailboxes: dict[str, FakeMailbox] = {}
+
+    def open_mailbox(
+        self,
+        camera_id: str,
+        gallery: Gallery,
+        deliver: Callable[[Outcome], None],
+        stills: bool = False,
+        *,
+        waiting_max: int,
+        tracks: CameraTracks | None = None,
+        weight: float = 1.0,
+    ) -> FakeMailbox:
+        self.mailboxes[camera_id] = FakeMailbox(gallery, deliver, waiting_max)
+        return self.mailboxes[camera_id]
+
+
+@dataclass
+class LiveSite:
+    """Live deployments over real databases, with a scheduler that the test plays."""
+
+    live: Live
+    deployments: Deployments
+    cameras: Cameras
+    scheduler: FakeScheduler
+    clock: Clock
+    opener: DeploymentOpener
+    load: Load
+
+    async def draft(self, name: str, *cameras: str) -> OpenDeployment:
+        await self.deployments.create(
+            name,
+            location="",
+            cameras=cameras,
+            threshold=0.5,
+            start_time=None,
+            end_time=None,
+            dry_run=False,
+        )
+        opened = await self.live.opened(name)
+        await self.enrol(opened, "s-1", 10)
+        return opened
+
+    async def armed(self, name: str = "market", *cameras: str) -> OpenDeployment:
+        opened = await self.draft(name, *(cameras or ("north",)))
+        await self.live.arm(name, dry_run=False)
+        return opened
+
+    async def enrol(self, opened: OpenDeployment, entry_id: str, degrees: float) -> None:
+        image = picture(degrees)
+        application = Application(entry_id, "wanted", None, image, None)
+        examined = await opened.watchlist.examine(image, None)
+        await opened.watchlist.enrol(application, examined, dry_run=False)
+
+    async def connect(self, camera_id: str = "north", *, stills: bool = False) -> CameraSession:
+        session, _ = await self.live.connect(camera_id, sent_at=self.clock.now, stills=stills)
+        return session
+
+    def answered(self, camera_id: str, *entries: str) -> None:
+        """Recognition has seen these subjects in the camera's first waiting frame."""
+        self.saw(camera_id, *(a_sighting(entry) for entry in entries))
+
+    def saw(self, camera_id: str, *sightings: Sighting) -> None:
+        """The same, said in full."""
+        mailbox = self.scheduler.mailboxes[camera_id]
+        result = FrameResult(FaceCounts(searched=len(sightings)), sightings)
+        mailbox.deliver(Outcome(mailbox.frames.pop(0), FrameFate.PROCESSED, result))
+
+
+@asynccontextmanager
+async def a_live_site(
+    folder: Path, registry: Environment, writer: Executor, clock: Clock
+) -> AsyncIterator[LiveSite]:
+    """One with the cameras north, south and west, for the block."""
+    cameras = Cameras(registry, count_max=10, clock=clock)
+    for name in ("north", "south", "west"):
+        await cameras.create(name, "", dry_run=False)
+    deployments = Deployments(registry, open_max=9, window_max=timedelta(hours=24), clock=clock)
+    opener = DeploymentOpener(
+        folder=folder / "deployments",
+        model_id=MODEL,
+        dimension=DIMENSION,
+        size_bytes_max=16 * 2**20,
+        duplicate_score=0.8,
+        entries_max=100,
+        references_per_entry_max=10,
+        examiner=DegreesExaminer(),
+        examining=writer,
+        writer=writer,
+        clock=clock,
+        rule=DecisionRule(),
+    )
+    limits = StreamLimits(
+        video_credit=2,
+        stills_credit=6,
+        clock_skew_max=timedelta(seconds=30),
+        cameras_connected_max=2,
+        tracking=True,
+        rule=DecisionRule(),
+    )
+    scheduler, load = FakeScheduler(), Load(1, LoadRules(), typical_s=0.01)
+    async with asyncio.TaskGroup() as tasks:
+        live = Live(
+            deployments,
+            cameras,
+            opener,
+            cast("Scheduler", scheduler),
+            limits,
+            LoadWatch(load, {}),
+            tasks=tasks,
+            clock=clock,
+        )
+        yield LiveSite(live, deployments, cameras, scheduler, clock, opener, load)
+        await live.stop()
+        await live.close()
+
+
+async def heard(session: CameraSession) -> Outcome | Halted | None:
+    """What comes next but for advice."""
+    while isinstance(answer := await asyncio.wait_for(session.next_answer(), 5), Advice):
+        pass
+    return answer
