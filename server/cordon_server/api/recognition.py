@@ -73,6 +73,7 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
                 return  # it hears why from its Halt, and not from this frame's refusal
             self._live.check_open(deployment)
             session.offer(_frame(request.frame, session.camera_id), self._clock())
+            del request  # Or the frame would be kept until the next one comes (R1).
 
     async def _answer(self, session: CameraSession, context: Context) -> None:
         """Writes answers until the camera has heard all, or is told to stop."""
@@ -84,7 +85,9 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
                 await context.write(Response(advice=convert.advice(answer)))
                 continue
             latency_s = time.monotonic() - answer.frame.received_s
-            await context.write(Response(result=convert.frame_result(answer, latency_s)))
+            result = convert.frame_result(answer, latency_s)
+            del answer  # Or the frame would be kept until the next answer (R1).
+            await context.write(Response(result=result))
             await context.write(Response(credit=recognition_pb2.Credit(frames=1)))
 
 

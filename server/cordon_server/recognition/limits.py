@@ -31,6 +31,10 @@ CROP_JPEG_QUALITY = 88
 UNANSWERED_MAX = 64
 STILLS_WAITING_MAX = 8
 
+# Seconds after a camera's last frame until nothing is remembered of the people on it (R1). Above
+# what a track waits for its face, so that a frame that comes late continues what it would have.
+TRACKS_IDLE_S_MAX = 4.0
+
 
 @dataclass(frozen=True, slots=True)
 class FrameLimits:

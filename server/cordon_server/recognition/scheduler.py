@@ -9,13 +9,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
 from cordon_server.domain import CordonError, Frame, FrameResult, NotNow, NotReady, OurFault
 from cordon_server.recognition.decide import Gallery
-from cordon_server.recognition.limits import STILLS_WAITING_MAX, UNANSWERED_MAX
+from cordon_server.recognition.limits import STILLS_WAITING_MAX, TRACKS_IDLE_S_MAX, UNANSWERED_MAX
 from cordon_server.recognition.line import FrameFate, Lane, Line, Outcome, Ticket, answer, answered
 from cordon_server.recognition.tracks import CameraTracks
 
@@ -24,6 +24,7 @@ __all__ = ["Deliver", "FrameAnalyser", "FrameFate", "Mailbox", "Outcome", "Sched
 log = structlog.get_logger(__name__)
 
 Deliver = Callable[[Outcome], None]
+E = TypeVar("E", bound=BaseException)
 
 
 class FrameAnalyser(Protocol):
@@ -58,6 +59,8 @@ class Mailbox:
         self.deliver = deliver
         self.tracks = tracks
         self.is_delivering = False
+        self.worked_s = 0.0
+        """When its last frame was done, or when it was opened."""
         self._scheduler = scheduler
         self._lane = lane
 
@@ -123,6 +126,7 @@ class Scheduler:
                 weight=weight,
             )
             mailbox = Mailbox(self, lane, camera_id, gallery, deliver, tracks)
+            mailbox.worked_s = self._clock()
             self._mailboxes[lane] = mailbox
         return mailbox
 
@@ -141,7 +145,22 @@ class Scheduler:
                 lane,
                 NotReady("The stream was closed before this frame's turn.", reason="STREAM_CLOSED"),
             )
+            self._forget(lane)
         self._deliver(lane)
+
+    def forget_idle(self) -> None:
+        """Drops the tracks of cameras that sent nothing for TRACKS_IDLE_S_MAX (R1)."""
+        with self._changed:
+            since_s = self._clock() - TRACKS_IDLE_S_MAX
+            for lane, mailbox in self._mailboxes.items():
+                if mailbox.worked_s <= since_s:
+                    self._forget(lane)
+
+    def _forget(self, lane: Lane) -> None:
+        """Drops a lane's tracks, unless a worker uses them; it does so itself at the end."""
+        mailbox = self._mailboxes.get(lane)
+        if mailbox is not None and mailbox.tracks is not None and not lane.in_work:
+            mailbox.tracks.forget()
 
     def stop(self, grace_s: float) -> bool:
         """Takes no more frames, works on those that wait for up to `grace_s`, rejects the rest.
@@ -200,6 +219,7 @@ class Scheduler:
                 self._deliver(lane)
             if ticket is not None:
                 self._serve(analyser, ticket)
+                del ticket  # Or the last frame would be kept until the next one comes (R1).
             elif not expired:
                 return
 
@@ -226,7 +246,7 @@ class Scheduler:
         except OurFault as fault:
             error = _our_fault(ticket.frame, fault)
         except CordonError as known:
-            error = known
+            error = _without_frames(known)
         except Exception as unknown:  # noqa: BLE001 - handed to the camera's stream and to the log.
             error = _our_fault(ticket.frame, unknown)
         work_s = time.perf_counter() - began_s
@@ -247,6 +267,9 @@ class Scheduler:
     ) -> None:
         answer(ticket, fate, result=result, error=error, work_s=work_s, decode_s=decode_s)
         self._line.done(ticket)
+        self._mailboxes[ticket.lane].worked_s = self._clock()
+        if not ticket.lane.is_open:
+            self._forget(ticket.lane)
         self._changed.notify()
 
     def _deliver(self, lane: Lane) -> None:
@@ -295,5 +318,14 @@ def _our_fault(frame: Frame, error: BaseException) -> OurFault:
         "the server's log.",
         reason=reason,
     )
-    fault.__cause__ = error
+    fault.__cause__ = _without_frames(error)
     return fault
+
+
+def _without_frames(error: E) -> E:
+    """The error without the stack it came through: its variables are the picture (R1)."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error

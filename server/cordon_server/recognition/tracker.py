@@ -115,6 +115,10 @@ class Tracker:
             numbers.append(track.number)
         return numbers, over + self._end(now_s)
 
+    def forget(self) -> None:
+        """Ends all tracks; numbers are not given twice."""
+        self._tracks = []
+
     def _pass(self, taken_s: float) -> float:
         """Lets the time since the last frame pass; the time now."""
         if self._taken_s is not None:

@@ -1,7 +1,8 @@
 """What is remembered of the people in front of one camera, for the seconds they are there (R1).
 
-A track keeps at most SHOTS_MAX templates, in memory, and is dropped whole when it closes. A face is
-embedded twice when its track is young, when a candidate waits for a second observation, when a
+A track keeps at most SHOTS_MAX templates, in memory, and is dropped whole when it closes: with the
+frame that shows it is over, with the stream, or when no frame comes any more. A face is embedded
+twice when its track is young, when a candidate waits for a second observation, when a
 clearly better view comes, and every second: not on every frame.
 
 The values below were chosen by `python -m tests.bench.tracking`.
@@ -160,6 +161,11 @@ class CameraTracks:
         for number in over:  # Last: a track may be over with the frame it began in.
             self._tracks.pop(number, None)
         return people
+
+    def forget(self) -> None:
+        """Drops everybody at once: the stream is over, or nothing comes any more."""
+        self._tracker.forget()
+        self._tracks.clear()
 
 
 def view_worth(quality: Quality) -> float:

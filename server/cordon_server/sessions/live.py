@@ -22,7 +22,8 @@ from cordon_server.sessions.streams import StreamLimits, Streams
 log = structlog.get_logger()
 
 WATCH_S = 1.0
-"""How often windows are looked at; recognition outlives its window by no more than this."""
+"""How often windows and silent cameras are looked at: recognition outlives its window, and what is
+remembered of people on a camera that sends nothing its limit, by no more than this."""
 
 
 class Live:
@@ -64,7 +65,7 @@ class Live:
         for record in await self._deployments.all_in(State.ARMED):
             await self.opened(record.deployment_id)
         self._watching = [
-            self._tasks.create_task(self._watch_windows()),
+            self._tasks.create_task(self._watch()),
             self._tasks.create_task(self._load.run()),
         ]
 
@@ -212,8 +213,9 @@ class Live:
             reason="NOT_ARMED",
         )
 
-    async def _watch_windows(self) -> None:
+    async def _watch(self) -> None:
         while True:
+            self._scheduler.forget_idle()
             for deployment in self._open.values():
                 record = deployment.record
                 if record.state is State.ARMED and record.end_time <= self._clock():

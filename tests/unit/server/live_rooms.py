@@ -58,6 +58,10 @@ class FakeScheduler:
 
     def __init__(self) -> None:
         self.mailboxes: dict[str, FakeMailbox] = {}
+        self.forgotten = asyncio.Event()
+
+    def forget_idle(self) -> None:
+        self.forgotten.set()
 
     def open_mailbox(
         self,

@@ -79,6 +79,16 @@ async def test_what_cannot_be_erased_is_said_and_not_passed_over(
         live_site.opener.erase("market")
 
 
+async def test_people_on_silent_cameras_are_looked_after_for_as_long_as_the_server_runs(
+    live_site: LiveSite,
+) -> None:
+    await live_site.live.start()
+
+    for _ in range(3):
+        live_site.scheduler.forgotten.clear()
+        await asyncio.wait_for(live_site.scheduler.forgotten.wait(), 5)
+
+
 async def test_a_dry_run_ends_and_arms_nothing(live_site: LiveSite) -> None:
     opened = await live_site.draft("market", "north")
     gallery = opened.gallery
