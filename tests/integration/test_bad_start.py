@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def test_a_model_that_is_not_the_pinned_one_is_refused(site: Site, tmp_path: Pat
     assert pinned in text
     pack = tmp_path / "pack.toml"
     pack.write_text(text.replace(pinned, "0" * 64))
+    shutil.copy(built_in.with_name("sface-reaches.json"), tmp_path)
     site.environment["CORDON_RECOGNITION__MODEL_PACK"] = str(pack)
     try:
         done = site.cordon(
