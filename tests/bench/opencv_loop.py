@@ -37,18 +37,20 @@ Box = NDArray[np.float32]
 Feature = NDArray[np.float32]
 
 _TRIALS = 12
+_FACES = 6
+"""In a frame, about: what a setting is chosen for."""
 
 
 def write_models(folder: Path) -> None:
-    """Writes each model as OpenCV can load it: folded only, and fully prepared."""
+    """Writes each model as OpenCV can load it: folded only, and the embedder fully prepared.
+
+    FaceDetectorYN wants the twelve outputs of the detector's file, which preparation joins.
+    """
     pack = load_pack()
-    prepared = prepare(pack, folder / "prepared")
-    for name, file, ready in (
-        ("detector", pack.detector, prepared.detector),
-        ("embedder", pack.embedder, prepared.embedder),
-    ):
+    for name, file in (("detector", pack.detector), ("embedder", pack.embedder)):
         onnx.save(_folded(file, name), str(folder / f"{name}-folded.onnx"))
-        (folder / f"{name}-prepared.onnx").write_bytes(ready.path.read_bytes())
+    prepared = prepare(pack, folder / "prepared").embedder.path
+    (folder / "embedder-prepared.onnx").write_bytes(prepared.read_bytes())
 
 
 def _folded(file: ModelFile, name: str) -> onnx.ModelProto:
@@ -60,11 +62,13 @@ def _folded(file: ModelFile, name: str) -> onnx.ModelProto:
 class Loop:
     """OpenCV's two classes on one frame at a time."""
 
-    def __init__(self, detector: Path, embedder: Path, threads: int, score_min: float) -> None:
+    def __init__(self, models: Path, embedder: str, threads: int, score_min: float) -> None:
         cv2.setNumThreads(threads)
         self._size = (DETECT_WIDTH, DETECT_HEIGHT)
-        self.detector = cv2.FaceDetectorYN.create(str(detector), "", self._size, score_min)
-        self.embedder = cv2.FaceRecognizerSF.create(str(embedder), "")
+        graph = str(models / "detector-folded.onnx")
+        self.detector = cv2.FaceDetectorYN.create(graph, "", self._size, score_min)
+        graph = str(models / f"embedder-{embedder}.onnx")
+        self.embedder = cv2.FaceRecognizerSF.create(graph, "")
 
     def analyse(self, jpeg: bytes) -> int:
         """Embeds every face of a frame; how many there were."""
@@ -95,22 +99,16 @@ class Loop:
 
 
 def tune(models: Path) -> dict[str, Any]:
-    """The fastest graph of each kind and number of threads: all of them are tried."""
+    """The fastest number of threads and embedder's graph: all of them are tried."""
     crop = np.full((112, 112, 3), 127, np.uint8)
     blank = np.full((DETECT_HEIGHT, DETECT_WIDTH, 3), 127, np.uint8)
-    tried = []
+    frame_s = {}
     for threads, kind in product((1, len(os.sched_getaffinity(0))), ("folded", "prepared")):
-        detector, embedder = (models / f"{each}-{kind}.onnx" for each in ("detector", "embedder"))
-        loop = Loop(detector, embedder, threads, 0.6)
+        loop = Loop(models, kind, threads, 0.6)
         detect_s = _fastest(partial(loop.detector.detect, blank))
-        embed_s = _fastest(partial(loop.embedder.feature, crop))
-        tried.append((threads, kind, detect_s, embed_s))
-    # One number of threads for both; a frame has about six faces.
-    best = min(
-        product(tried, tried),
-        key=lambda pair: (pair[0][2] + 6 * pair[1][3]) if pair[0][0] == pair[1][0] else np.inf,
-    )
-    return {"threads": best[0][0], "detector": best[0][1], "embedder": best[1][1]}
+        frame_s[threads, kind] = detect_s + _FACES * _fastest(partial(loop.embedder.feature, crop))
+    threads, kind = min(frame_s, key=lambda each: frame_s[each])
+    return {"threads": threads, "embedder": kind}
 
 
 def _fastest(step: Callable[[], object]) -> float:
@@ -164,7 +162,6 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--detector", default="folded")
     parser.add_argument("--embedder", default="folded")
     parser.add_argument("--warm", type=int, default=4)
     parser.add_argument("--listed", type=Path, help="JSON: [picture, name, x, y] each")
@@ -175,12 +172,7 @@ def main() -> None:
         print(json.dumps(tune(args.models)))
         return
     pack = load_pack()
-    loop = Loop(
-        args.models / f"detector-{args.detector}.onnx",
-        args.models / f"embedder-{args.embedder}.onnx",
-        args.threads,
-        pack.detection_score_min,
-    )
+    loop = Loop(args.models, args.embedder, args.threads, pack.detection_score_min)
     jpegs = [path.read_bytes() for path in frame_files(args.frames)]
     if args.listed is not None:
         listed = json.loads(args.listed.read_text())

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from cordon_server.domain import Box, Face
 from cordon_server.recognition.align import ARCFACE_POINTS, align, similarity
 from cordon_server.recognition.decode import decode_picture
-from cordon_server.recognition.detect import FaceDetector, candidates, suppress
+from cordon_server.recognition.detect import FaceDetector, Grid, candidates, suppress
 from cordon_server.recognition.embed import Embedder, unit
 from cordon_server.recognition.models import graph
 from cordon_server.recognition.models.pack import load_pack
-from cordon_server.recognition.models.prepare import CROP_SIZE, DETECTOR_OUTPUTS, parse
+from cordon_server.recognition.models.prepare import CROP_SIZE, parse
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.quality import geometry, measure
 from tests.data import shared_data
@@ -107,14 +107,24 @@ def test_a_smaller_picture_after_a_larger_one_sees_nothing_of_it(
 
 
 def test_detector_outputs_of_any_size_overflow_nothing() -> None:
-    outputs = {
-        name: np.full((1, (64 // int(name.split("_")[1])) ** 2, width), 1e30, np.float32)
-        for name, width in DETECTOR_OUTPUTS.items()
-    }
+    grid = Grid(64, 64)
+    cells = np.full((len(grid.places), 16), 1e30, np.float32)
+    cells[:64, 6:] = np.nan
 
-    rows = candidates({**outputs, "kps_8": outputs["kps_8"] * np.nan}, 64, 64, 0.6)
+    rows = candidates(cells, grid, 0.6)
 
     assert np.isfinite(rows).all()
+
+
+def test_a_cell_says_where_its_face_is_on_the_grid_of_its_stride() -> None:
+    grid = Grid(96, 64)
+    cells = np.zeros((len(grid.places), 16), np.float32)
+    cells[96 + 24 + 4] = [1, 1, 0.5, 0.25, 0, 0, *range(10)]  # Second column, second row of 32s.
+
+    (row,) = candidates(cells, grid, 0.6)
+
+    assert row[:5].tolist() == [1, 32, 24, 32, 32]
+    assert row[5:].reshape(5, 2).tolist() == [[32 + 64 * i, 64 + 64 * i] for i in range(5)]
 
 
 def test_of_overlapping_boxes_the_best_stays() -> None:

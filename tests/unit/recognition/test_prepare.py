@@ -22,8 +22,14 @@ from cordon_server.recognition.align import align, to_planes
 from cordon_server.recognition.decode import decode_picture
 from cordon_server.recognition.detect import FaceDetector
 from cordon_server.recognition.models import graph
+from cordon_server.recognition.models.heads import CELLS, STRIDES, part_name, split_cells
 from cordon_server.recognition.models.pack import ModelPack, load_pack
-from cordon_server.recognition.models.prepare import PreparedPack, parse, prepare
+from cordon_server.recognition.models.prepare import (
+    PreparedPack,
+    parse,
+    prepare,
+    prepare_detector,
+)
 from cordon_server.recognition.models.quantise import is_exact_here
 from cordon_server.recognition.models.sessions import Models, open_models
 
@@ -106,11 +112,31 @@ def test_detector_outputs_equal_those_of_the_original_graph(models: Models, lfw:
     planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
     original = _session(_folded(load_pack().detector.read()))
 
-    found = models.detect(planes)
+    found = split_cells(models.detect(planes)[CELLS])
 
-    for name, output in found.items():
-        expected = original.run([name], {"input": planes})[0]
-        np.testing.assert_allclose(output, expected, atol=1e-4, err_msg=name)
+    for part, output in found.items():
+        names = [part_name(part, stride) for stride in STRIDES]
+        expected = np.concatenate(original.run(names, {"input": planes}), axis=1)
+        np.testing.assert_allclose(output, expected, atol=1e-4, err_msg=part)
+
+
+def test_heads_of_another_form_are_put_side_by_side_and_say_the_same() -> None:
+    pack = load_pack()
+    model = parse(pack.detector.read(), "original")
+    graph.fold_constants(model)
+    another = next(n for n in model.graph.node if n.op_type == "Sigmoid")
+    another.op_type = "HardSigmoid"
+    kept = model.SerializeToString()
+
+    prepared = prepare_detector(model, pack)
+
+    planes = np.random.default_rng(2).uniform(0, 255, (1, 3, 640, 640)).astype(np.float32)
+    original = _session(_folded(kept))
+    (cells,) = _session(prepared).run([CELLS], {"input": planes})
+    for part, output in split_cells(cells).items():
+        names = [part_name(part, stride) for stride in STRIDES]
+        expected = np.concatenate(original.run(names, {"input": planes}), axis=1)
+        np.testing.assert_allclose(output, expected, atol=1e-4, err_msg=part)
 
 
 def test_a_batch_of_three_detects_as_three_batches_of_one_at_any_size(models: Models) -> None:

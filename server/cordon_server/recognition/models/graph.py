@@ -44,8 +44,8 @@ def fold_constants(model: onnx.ModelProto) -> None:
             kept.append(node)
         else:
             constants[node.output[0]] = value
-    _replace_nodes(model.graph, kept)
-    _replace_initialisers(model.graph, constants)
+    replace_nodes(model.graph, kept)
+    replace_initialisers(model.graph, constants)
 
 
 def rewrite_prelu(model: onnx.ModelProto) -> None:
@@ -76,8 +76,8 @@ def rewrite_prelu(model: onnx.ModelProto) -> None:
         constants[f"{y}/slope"] = linear.astype(np.float32)
         nodes.append(helper.make_node("Mul", [x, f"{y}/slope"], [f"{y}/linear"]))
         nodes.append(helper.make_node("Add", [f"{y}/linear", bent], [y]))
-    _replace_nodes(model.graph, nodes)
-    _replace_initialisers(model.graph, constants)
+    replace_nodes(model.graph, nodes)
+    replace_initialisers(model.graph, constants)
 
 
 def free_axes(model: onnx.ModelProto, *, height_and_width: bool) -> None:
@@ -93,14 +93,14 @@ def free_axes(model: onnx.ModelProto, *, height_and_width: bool) -> None:
         if shape is not None and shape.size > 1 and shape[0] == 1:
             constants[f"{node.output[0]}/shape"] = np.array([0, *shape[1:]], np.int64)
             node.input[1] = f"{node.output[0]}/shape"
-    _replace_initialisers(graph, constants)
+    replace_initialisers(graph, constants)
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     if height_and_width:
         dims = graph.input[0].type.tensor_type.shape.dim
         dims[2].dim_param, dims[3].dim_param = "height", "width"
         for value in graph.output:
-            value.type.tensor_type.shape.dim[1].dim_param = f"{value.name}_cells"
+            value.type.tensor_type.shape.dim[1].dim_param = value.name
 
 
 def settle_versions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -137,6 +137,37 @@ def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     """A value's shape; None where an axis is symbolic."""
     dims = value.type.tensor_type.shape.dim
     return tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    copies = []
+    for node in nodes:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copies.append(copy)
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def replace_initialisers(graph: onnx.GraphProto, constants: Constants) -> None:
+    """Keeps the constants that a node or an output uses, none of them listed as an input.
+
+    Inputs that no node takes go too: quantisers leave the names of the weights they replaced.
+    """
+    used = {name for node in graph.node for name in node.input}
+    used |= {value.name for value in graph.output}
+    inputs = [value for value in graph.input if value.name in used and value.name not in constants]
+    del graph.initializer[:]
+    graph.initializer.extend(
+        numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
+        for name, value in constants.items()
+        if name in used
+    )
+    fed = [onnx.ValueInfoProto() for _ in inputs]
+    for copy, value in zip(fed, inputs, strict=True):
+        copy.CopyFrom(value)
+    del graph.input[:]
+    graph.input.extend(fed)
 
 
 def _tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
@@ -233,34 +264,3 @@ def _scale_into_convolution(
     constants[name] = scaled.astype(np.float32)
     node.input[1] = name
     return True
-
-
-def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    copies = []
-    for node in nodes:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copies.append(copy)
-    del graph.node[:]
-    graph.node.extend(copies)
-
-
-def _replace_initialisers(graph: onnx.GraphProto, constants: Constants) -> None:
-    """Keeps the constants that a node or an output uses, none of them listed as an input.
-
-    Inputs that no node takes go too: quantisers leave the names of the weights they replaced.
-    """
-    used = {name for node in graph.node for name in node.input}
-    used |= {value.name for value in graph.output}
-    inputs = [value for value in graph.input if value.name in used and value.name not in constants]
-    del graph.initializer[:]
-    graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
-        for name, value in constants.items()
-        if name in used
-    )
-    fed = [onnx.ValueInfoProto() for _ in inputs]
-    for copy, value in zip(fed, inputs, strict=True):
-        copy.CopyFrom(value)
-    del graph.input[:]
-    graph.input.extend(fed)

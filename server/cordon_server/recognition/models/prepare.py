@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import google.protobuf.message
@@ -21,25 +22,41 @@ from numpy.typing import NDArray
 from cordon_server.domain import ModelRefused
 from cordon_server.recognition.models import graph
 from cordon_server.recognition.models.chain import read_chain
+from cordon_server.recognition.models.heads import (
+    DETECTOR_OUTPUTS,
+    PARTS,
+    STRIDES,
+    join_heads,
+    part_name,
+    split_cells,
+)
 from cordon_server.recognition.models.pack import QUANTISER_VERSION, ModelFile, ModelPack
 from cordon_server.recognition.models.quantise import is_exact_here, parse_reaches, quantise
 
-# Raise it with every change of what preparation makes.
-PREPARATION_VERSION = 3
+__all__ = [
+    "CROP_SIZE",
+    "DETECTOR_OUTPUTS",
+    "PREPARATION_VERSION",
+    "PreparedFile",
+    "PreparedPack",
+    "parse",
+    "plain_embedder",
+    "prepare",
+    "prepare_detector",
+    "prepare_embedder",
+    "prepare_int8",
+]
 
-STRIDES = (8, 16, 32)
-DETECTOR_OUTPUTS = {
-    f"{part}_{stride}": width
-    for part, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
-    for stride in STRIDES
-}
-"""What a YuNet-shaped detector gives: name -> values a cell."""
+# Raise it with every change of what preparation makes.
+PREPARATION_VERSION = 4
 
 CROP_SIZE = 112
 
 # How far the prepared graph may be from the original's mathematics: the largest difference,
 # relative to the largest value.
 _TOLERANCE = 1e-4
+
+Outputs = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +109,16 @@ def prepare(pack: ModelPack, cache_dir: Path) -> PreparedPack:
 
 
 def prepare_detector(model: onnx.ModelProto, pack: ModelPack) -> onnx.ModelProto:
-    """A YuNet-shaped detector with free batch, height and width."""
+    """A YuNet-shaped detector with free batch, height and width, and one output (see `heads`)."""
     graph.fold_constants(model)
     _check_detector(model, pack.detector.name)
     original = model.SerializeToString()
+    join_heads(model)
     graph.free_axes(model, height_and_width=True)
     model = graph.settle_versions(model)
-    _check_mathematics(pack.detector.name, original, model, 4 * pack.input_multiple)
+    _check_mathematics(
+        pack.detector.name, original, model, 4 * pack.input_multiple, _by_part, _joined_by_part
+    )
     return model
 
 
@@ -196,7 +216,8 @@ def _write(path: Path, content: bytes) -> None:
 def _check_detector(model: onnx.ModelProto, name: str) -> None:
     _check_input(model, name, side=None)
     outputs = {value.name: graph.shape_of(value) for value in model.graph.output}
-    for wanted, width in DETECTOR_OUTPUTS.items():
+    for (part, width), stride in product(PARTS.items(), STRIDES):
+        wanted = part_name(part, stride)
         shape = outputs.get(wanted)
         if shape is None or len(shape) != 3 or shape[2] not in (width, None):
             raise ModelRefused(
@@ -228,37 +249,57 @@ def _check_input(model: onnx.ModelProto, name: str, *, side: int | None) -> None
         )
 
 
-def _check_mathematics(name: str, original: bytes, prepared: onnx.ModelProto, side: int) -> None:
-    """ModelRefused unless the prepared graph computes what the original does, in batches too."""
+def _check_mathematics(
+    name: str,
+    original: bytes,
+    prepared: onnx.ModelProto,
+    side: int,
+    of_original: Callable[[Outputs], Outputs] = lambda outputs: outputs,
+    of_prepared: Callable[[Outputs], Outputs] = lambda outputs: outputs,
+) -> None:
+    """ModelRefused unless the prepared graph computes what the original does, in batches too.
+
+    The two functions put what either gives into the same outputs.
+    """
     reference = onnx.load_model_from_string(original)
     reference.ir_version = graph.IR_VERSION
     _, _, height, width = graph.shape_of(reference.graph.input[0])
     shape = (3, 3, height or side, width or side)
     images = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-    wanted = [_run(reference, images[i : i + 1], name) for i in range(len(images))]
-    found = _run(prepared, images, name)
-    for i, output in enumerate(found):
-        expected = np.concatenate([w[i] for w in wanted])
+    one_by_one = [of_original(_run(reference, images[i : i + 1], name)) for i in range(len(images))]
+    found = of_prepared(_run(prepared, images, name))
+    for key, output in found.items():
+        expected = np.concatenate([each[key] for each in one_by_one])
         if output.shape != expected.shape or _difference(output, expected) > _TOLERANCE:
             raise ModelRefused(
-                f"The model {name} does not compute the same after preparation (output {i}); it "
+                f"The model {name} does not compute the same after preparation (output {key}); it "
                 "has a form that preparation does not know. Export it with float32 weights."
             )
 
 
-def _run(
-    model: onnx.ModelProto, images: NDArray[np.float32], name: str
-) -> list[NDArray[np.float32]]:
+def _by_part(outputs: Outputs) -> Outputs:
+    """A detector's outputs, those of all strides together."""
+    return {
+        part: np.concatenate([outputs[part_name(part, stride)] for stride in STRIDES], axis=1)
+        for part in PARTS
+    }
+
+
+def _joined_by_part(outputs: Outputs) -> Outputs:
+    (cells,) = outputs.values()
+    return split_cells(cells)
+
+
+def _run(model: onnx.ModelProto, images: NDArray[np.float32], name: str) -> Outputs:
+    """The outputs by name, in the graph's order."""
     try:
         session = ort.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
-        outputs: list[NDArray[np.float32]] = session.run(
-            None, {session.get_inputs()[0].name: images}
-        )
+        values = session.run(None, {session.get_inputs()[0].name: images})
     except Exception as error:  # onnxruntime's errors share no public base.
         raise ModelRefused(f"The model {name} does not run: {error}") from error
-    return outputs
+    return dict(zip((value.name for value in session.get_outputs()), values, strict=True))
 
 
 def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
