@@ -61,11 +61,11 @@ class Edge(grpc.aio.ServerInterceptor):
 
         async def answer_one(request: Any, context: Context) -> Any:
             async with self._guarded(method, context):
-                return await act(_checked(request), context)
+                return await act(_checked(request, context), context)
 
         async def answer_many(request: Any, context: Context) -> None:
             async with self._guarded(method, context):
-                responses = act(_checked(request), context)
+                responses = act(_checked(request, context), context)
                 if not inspect.isasyncgen(responses):
                     await responses
                     return
@@ -128,14 +128,17 @@ def _parts(handler: Any) -> tuple[Any, Any]:
     return grpc.unary_unary_rpc_method_handler, handler.unary_unary
 
 
-def _checked(request: Any) -> Any:
+def _checked(request: Any, context: Context) -> Any:
     if isinstance(request, Message):
         rules.check(request)
         return request
-    return _checked_stream(request)
+    return _checked_stream(context)
 
 
-async def _checked_stream(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
-    async for request in requests:
+async def _checked_stream(context: Context) -> AsyncIterator[Message]:
+    """The requests, none of them kept while the next one is waited for: grpcio's own iterator
+    would hold a silent camera's last frame (R1)."""
+    while (request := await context.read()) is not grpc.aio.EOF:
         rules.check(request)
         yield request
+        del request
