@@ -18,7 +18,8 @@ CordonError
     ├── ProviderUnavailable
     ├── StorageFull
     ├── StorageDamaged
-    └── ModelFailed             a network answered what is no number
+    ├── ModelFailed             a network answered what is no number
+    └── DeviceLost              what the networks run on has failed and stays so
 """
 
 from __future__ import annotations
@@ -139,6 +140,10 @@ class StorageDamaged(OurFault):
 
 class ModelFailed(OurFault):
     """A network answered what is no number; nothing is read out of it."""
+
+
+class DeviceLost(OurFault):
+    """What the networks run on has failed and stays so; only a new start can mend it."""
 
 
 class ReasonCode(StrEnum):

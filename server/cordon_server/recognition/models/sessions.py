@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from cordon_server.domain import ModelRefused, ProviderUnavailable
+from cordon_server.domain import DeviceLost, ModelRefused, ProviderUnavailable
+from cordon_server.recognition.models.cuda import SessionDevice, cuda_options
+from cordon_server.recognition.models.cudart import load_cudart
+from cordon_server.recognition.models.on_device import OnDevice
 from cordon_server.recognition.models.pack import ModelPack, read_pinned
 from cordon_server.recognition.models.prepare import (
     CROP_SIZE,
@@ -20,25 +23,79 @@ from cordon_server.recognition.models.prepare import (
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
-# CUDA searches its algorithms again for every new shape, so batches are padded to one of these.
 # On a CPU up to four faces share one reading of the last layer's 25 MB of weights (6 % faster than
 # one at a time); the feature maps of more leave the cache.
-_BATCHES = {"cpu": (1, 2, 3, 4), "cuda": (1, 4, 16, 64)}
+_CPU_BATCHES = (1, 2, 3, 4)
+
+Planes = NDArray[np.float32]
+
+
+class Networks(Protocol):
+    """Both networks of a pack where they run. Any number of threads may call it at once."""
+
+    @property
+    def batches(self) -> tuple[int, ...]: ...
+
+    def limit_batch(self, faces_max: int) -> None: ...
+
+    def detect(self, planes: Planes) -> list[Planes]: ...
+
+    def embed(self, crops: Planes) -> Planes: ...
+
+    def warm_up(self, shapes: tuple[tuple[int, int], ...]) -> None: ...
+
+    def watch(self, on_lost: Callable[[DeviceLost], None]) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Models:
     """A detector and an embedder, loaded. Any number of threads may call it at once."""
 
-    def __init__(
-        self,
-        pack: ModelPack,
-        provider: str,
-        detector: ort.InferenceSession,
-        embedder: ort.InferenceSession,
-    ) -> None:
+    def __init__(self, pack: ModelPack, provider: str, networks: Networks) -> None:
         self.pack = pack
         self.provider = provider
-        self.batches: tuple[int, ...] = _BATCHES[provider]
+        self._networks = networks
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """How many faces may be embedded in one call, in rising order."""
+        return self._networks.batches
+
+    def limit_batch(self, faces_max: int) -> None:
+        """Embeds no more faces together than that; before anything is built on `batches`."""
+        self._networks.limit_batch(faces_max)
+
+    def detect(self, planes: Planes) -> dict[str, Planes]:
+        """Raw detector outputs by name, each (n, cells, values), of (n, 3, height, width)."""
+        return dict(zip(DETECTOR_OUTPUTS, self._networks.detect(planes), strict=True))
+
+    def embed(self, crops: Planes) -> Planes:
+        """Raw features (n, dimension), not normalised, of crops (n, 3, 112, 112)."""
+        return self._networks.embed(crops)
+
+    def warm_up(self, width: int = 640, height: int = 384) -> None:
+        """Runs every shape that will come, so that the first frame is not the slow one."""
+        square = max(width, height)  # What enrolment looks at.
+        self._networks.warm_up(((height, width), (width, height), (square, square)))
+
+    def watch(self, on_lost: Callable[[DeviceLost], None]) -> None:
+        """Calls that, once, from any thread, when the device is lost; at once where it is.
+
+        From then on every call raises DeviceLost. A CPU is never lost.
+        """
+        self._networks.watch(on_lost)
+
+    def close(self) -> None:
+        """Lets a device go; calls under way are finished, later ones raise DeviceLost."""
+        self._networks.close()
+
+
+class OnCpu:
+    """Networks that run in the thread that asks: the cores are the workers'."""
+
+    def __init__(self, detector: ort.InferenceSession, embedder: ort.InferenceSession) -> None:
+        self.batches: tuple[int, ...] = _CPU_BATCHES
         self._detector = detector
         self._embedder = embedder
         self._detector_input = detector.get_inputs()[0].name
@@ -46,26 +103,27 @@ class Models:
         self._outputs = list(DETECTOR_OUTPUTS)
 
     def limit_batch(self, faces_max: int) -> None:
-        """Embeds no more faces together than that; before anything is built on `batches`."""
         self.batches = tuple(each for each in self.batches if each <= faces_max) or self.batches[:1]
 
-    def detect(self, planes: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Raw detector outputs by name, each (n, cells, values), of (n, 3, height, width)."""
-        values = self._detector.run(self._outputs, {self._detector_input: planes})
-        return dict(zip(self._outputs, values, strict=True))
+    def detect(self, planes: Planes) -> list[Planes]:
+        values: list[Planes] = self._detector.run(self._outputs, {self._detector_input: planes})
+        return values
 
-    def embed(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Raw features (n, dimension), not normalised, of crops (n, 3, 112, 112)."""
-        features: NDArray[np.float32] = self._embedder.run(None, {self._embedder_input: crops})[0]
+    def embed(self, crops: Planes) -> Planes:
+        features: Planes = self._embedder.run(None, {self._embedder_input: crops})[0]
         return features
 
-    def warm_up(self, width: int = 640, height: int = 384) -> None:
-        """Runs every shape that will come, so that the first frame is not the slow one."""
-        square = max(width, height)  # What enrolment looks at.
-        for shape in ((height, width), (width, height), (square, square)):
+    def warm_up(self, shapes: tuple[tuple[int, int], ...]) -> None:
+        for shape in shapes:
             self.detect(np.zeros((1, 3, *shape), np.float32))
         for batch in self.batches:
             self.embed(np.zeros((batch, 3, CROP_SIZE, CROP_SIZE), np.float32))
+
+    def watch(self, on_lost: Callable[[DeviceLost], None]) -> None:
+        """Nothing to watch."""
+
+    def close(self) -> None:
+        """Nothing to let go."""
 
 
 def open_models(prepared: PreparedPack, provider: str = "auto", *, threads: int = 1) -> Models:
@@ -81,7 +139,7 @@ def open_models(prepared: PreparedPack, provider: str = "auto", *, threads: int 
     if provider in ("auto", "cuda") and _cuda_is_built_in():
         _preload_cuda_libraries()
         try:
-            return _open(prepared, "cuda", threads)
+            return _on_cuda(prepared)
         except ProviderUnavailable:
             if provider == "cuda":
                 raise
@@ -92,20 +150,36 @@ def open_models(prepared: PreparedPack, provider: str = "auto", *, threads: int 
             "the provider cpu.",
             field="provider",
         )
-    return _open(prepared, "cpu", threads)
+    return _on_cpu(prepared, threads)
 
 
-def _open(prepared: PreparedPack, provider: str, threads: int) -> Models:
-    prepared = prepared.for_provider(provider)
-    return Models(
-        prepared.pack,
-        provider,
-        detector=_session(prepared.detector, provider, threads),
-        embedder=_session(prepared.embedder, provider, threads),
+def _on_cpu(prepared: PreparedPack, threads: int) -> Models:
+    prepared = prepared.for_provider("cpu")
+    networks = OnCpu(
+        _session(prepared.detector, "cpu", threads), _session(prepared.embedder, "cpu", threads)
     )
+    return Models(prepared.pack, "cpu", networks)
 
 
-def _session(file: PreparedFile, provider: str, threads: int) -> ort.InferenceSession:
+def _on_cuda(prepared: PreparedPack) -> Models:
+    prepared = prepared.for_provider("cuda")
+    files = {"detector": prepared.detector, "embedder": prepared.embedder}
+
+    def open_sessions(graphs: bool) -> dict[str, ort.InferenceSession]:
+        options = cuda_options(graphs=graphs)
+        return {name: _session(file, "cuda", 1, options) for name, file in files.items()}
+
+    device = SessionDevice(
+        open_sessions,
+        load_cudart(),
+        {"detector": tuple(DETECTOR_OUTPUTS), "embedder": ()},
+    )
+    return Models(prepared.pack, "cuda", OnDevice(device))
+
+
+def _session(
+    file: PreparedFile, provider: str, threads: int, choices: dict[str, str] | None = None
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -113,9 +187,17 @@ def _session(file: PreparedFile, provider: str, threads: int) -> ort.InferenceSe
         4  # Fatal only: what fails comes back as an exception or is checked.
     )
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider == "cuda":
+        # Patterns are laid out anew for each shape, which a captured graph may not see.
+        options.enable_mem_pattern = False
     content = read_pinned(file.path, file.sha256, what="prepared model")
     try:
-        session = ort.InferenceSession(content, options, providers=[PROVIDERS[provider]])
+        session = ort.InferenceSession(
+            content,
+            options,
+            providers=[(PROVIDERS[provider], choices or {})],
+            enable_fallback=0,  # What fails is an error, now and later, and never the CPU's to do.
+        )
     except Exception as error:  # onnxruntime's errors share no public base.
         if provider == "cuda":
             raise _no_cuda(str(error)) from error
