@@ -112,10 +112,13 @@ class Watchlist:
         self.gallery = new_gallery()
 
     async def load(self) -> None:
-        """Builds the gallery from LMDB; raises `InvalidInput` on a template that fails the gate."""
+        """Builds the gallery from LMDB, away from the event loop; changes wait until it is there.
+
+        Raises `InvalidInput` on a template that fails the gate.
+        """
         async with self._change:
             gallery = self._new_gallery()
-            gallery.add(await self._environment.read(_stored_references))
+            await self._environment.read(lambda txn: gallery.add(_stored_references(txn)))
             self.gallery = gallery
 
     async def examine(self, image: bytes, point: tuple[float, float] | None) -> Examined:
