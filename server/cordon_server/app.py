@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2
 
 from cordon_server.api.cameras import CameraServicer
@@ -18,12 +19,13 @@ from cordon_server.api.deployments import DeploymentServicer
 from cordon_server.api.identity import IdentityServicer
 from cordon_server.api.matches import MatchServicer
 from cordon_server.api.recognition import RecognitionServicer
-from cordon_server.api.server import SERVICES, add_services, make_server
+from cordon_server.api.server import RECOGNISING, SERVICES, add_services, make_server
 from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.config import Settings
+from cordon_server.domain import DeviceLost
 from cordon_server.identity.certificates import load_authority
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
@@ -98,6 +100,7 @@ async def running(
         ledger = RequestLedger(registry, clock=clock)
 
         models = await asyncio.to_thread(open_pack, settings)
+        stack.push_async_callback(asyncio.to_thread, models.close)
         measured = await asyncio.to_thread(calibration, models, settings)
         models.limit_batch(measured.batch)
         count = settings.recognition.workers or measured.workers
@@ -153,6 +156,7 @@ async def running(
         await live.start()
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        models.watch(_failing_over(live, health, tasks))
         log.info(
             "server.serving", pid=os.getpid(), port=port, provider=models.provider, workers=count
         )
@@ -167,6 +171,25 @@ async def running(
             await asyncio.to_thread(scheduler.stop, settings.listen.grace_s)
             await live.close()
             log.info("server.stopped")
+
+
+def _failing_over(
+    live: Live, health: health_service.aio.HealthServicer, tasks: asyncio.TaskGroup
+) -> Callable[[DeviceLost], None]:
+    """What to do when the device is lost: say so everywhere. It never goes on on the CPU, which
+    could not keep up and would not be noticed."""
+    loop = asyncio.get_running_loop()
+
+    async def fail_over(lost: DeviceLost) -> None:
+        for service in RECOGNISING:
+            await health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        live.stop_recognising()
+        log.critical("server.not_serving", reason=lost.reason, why=lost.message)
+
+    def on_lost(lost: DeviceLost) -> None:
+        loop.call_soon_threadsafe(lambda: tasks.create_task(fail_over(lost)))
+
+    return on_lost
 
 
 def open_pack(settings: Settings) -> Models:

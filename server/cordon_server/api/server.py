@@ -44,6 +44,12 @@ SERVICES = (
     identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name,
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
 )
+RECOGNISING = (
+    "",
+    recognition_pb2.DESCRIPTOR.services_by_name["RecognitionService"].full_name,
+    watchlist_pb2.DESCRIPTOR.services_by_name["WatchlistService"].full_name,
+)
+"""What serves nobody without the networks: the server as a whole, streams and enrolment."""
 HANDSHAKE_MS_MAX = 10_000
 KEEPALIVE_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000

@@ -25,6 +25,11 @@ WATCH_S = 1.0
 """How often windows and silent cameras are looked at: recognition outlives its window, and what is
 remembered of people on a camera that sends nothing its limit, by no more than this."""
 
+_RECOGNISES_NOT = (
+    "the server's GPU has failed and it recognises nobody until it is started again; tell whoever "
+    "runs it, and connect again later"
+)
+
 
 class Live:
     """Opens, arms and ends deployments; connects cameras. Used from the event loop alone."""
@@ -56,6 +61,7 @@ class Live:
         self._moving = asyncio.Lock()
         self._revoked: set[str] = set()
         self._is_stopping = False
+        self._recognises = True
         self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -74,12 +80,17 @@ class Live:
         self._is_stopping = True
         for task in self._watching:
             task.cancel()
-        going = "the server is going down; connect again in a moment"
-        for deployment in self._open.values():
-            for session in list(deployment.cameras.values()):
-                session.halt(HaltReason.SERVER_STOPPING, going, after_answers=True)
+        self._send_away("the server is going down; connect again in a moment")
         for deployment in self._open.values():
             await deployment.log.close()
+
+    def stop_recognising(self) -> None:
+        """Sends the cameras away and lets none in until the server is started again.
+
+        What needs no networks goes on: people still see and judge the matches there are.
+        """
+        self._recognises = False
+        self._send_away(_RECOGNISES_NOT)
 
     async def close(self) -> None:
         """Closes every database; after the scheduler has stopped."""
@@ -154,7 +165,8 @@ class Live:
         """Lets a camera stream into the armed deployment that names it.
 
         Raises `NotFound` (not registered), `NotReady` (revoked, clock off, no armed deployment,
-        window closed), `AlreadyExists` (it streams already) or `LimitReached`.
+        window closed), `AlreadyExists` (it streams already), `LimitReached`, or `NotNow` where
+        recognition has failed.
         """
         await self._check_camera(camera_id, sent_at)
         deployment = self._armed_for(camera_id)
@@ -202,6 +214,8 @@ class Live:
     def _armed_for(self, camera_id: str) -> OpenDeployment:
         if self._is_stopping:
             raise NotReady("the server is going down; connect again in a moment")
+        if not self._recognises:
+            raise NotNow(_RECOGNISES_NOT, reason="NOT_RECOGNISING")
         for deployment in self._open.values():
             record = deployment.record
             if record.state is State.ARMED and camera_id in record.cameras:
@@ -212,6 +226,11 @@ class Live:
             "cordon admin deployment arm NAME",
             reason="NOT_ARMED",
         )
+
+    def _send_away(self, why: str) -> None:
+        for deployment in self._open.values():
+            for session in list(deployment.cameras.values()):
+                session.halt(HaltReason.SERVER_STOPPING, why, after_answers=True)
 
     async def _watch(self) -> None:
         while True:

@@ -106,6 +106,17 @@ def test_a_warm_up_makes_every_shape_ready_on_one_thread_and_says_so() -> None:
     networks.close()
 
 
+def test_a_device_that_fails_at_the_warm_up_is_not_there() -> None:
+    device = ScriptedDevice()
+    networks = OnDevice(device)
+    device.lost = True
+
+    with pytest.raises(ProviderUnavailable, match="off the bus"):
+        networks.warm_up((SMALL,))
+
+    networks.close()
+
+
 def test_a_device_that_is_lost_in_service_is_told_once_and_every_call_raises() -> None:
     device = ScriptedDevice()
     networks = OnDevice(device)

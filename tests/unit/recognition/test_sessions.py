@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime as ort
 import pytest
+import structlog.testing
 
 from cordon_server.domain import ProviderUnavailable
+from cordon_server.recognition.models import sessions
 from cordon_server.recognition.models.prepare import PreparedPack
 from cordon_server.recognition.models.sessions import Models, open_models
 
@@ -29,6 +31,21 @@ def test_cuda_asked_for_and_not_there_is_an_error_that_says_what_to_do(
 ) -> None:
     with pytest.raises(ProviderUnavailable, match="onnxruntime-gpu"):
         open_models(prepared, "cuda")
+
+
+def test_without_cudnn_cuda_is_an_error_and_auto_says_why_it_takes_the_cpu(
+    prepared: PreparedPack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_cuda_is_built_in", lambda: True)
+    monkeypatch.setattr(sessions, "CUDNN", "libcudnn-of-no-machine.so.9")
+
+    with pytest.raises(ProviderUnavailable, match="libcudnn-of-no-machine"):
+        open_models(prepared, "cuda")
+    with structlog.testing.capture_logs() as logs:
+        assert open_models(prepared, "auto").provider == "cpu"
+
+    assert [each["event"] for each in logs] == ["cuda.unavailable"]
+    assert "libcudnn-of-no-machine" in logs[0]["why"]
 
 
 def test_an_unknown_provider_is_an_error(prepared: PreparedPack) -> None:

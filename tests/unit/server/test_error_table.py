@@ -45,6 +45,7 @@ INTENDED = {
     domain.StorageFull: "RESOURCE_EXHAUSTED",
     domain.StorageDamaged: "INTERNAL",
     domain.ModelFailed: "INTERNAL",
+    domain.DeviceLost: "INTERNAL",
 }
 WORDS = "camera north is revoked; use another"
 

@@ -9,7 +9,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from cordon_server.domain import DeviceLost
+from cordon_server.domain import DeviceLost, ProviderUnavailable
 from cordon_server.recognition.models.buckets import Buckets, Device, Kind
 from cordon_server.recognition.models.lane import Lane
 from cordon_server.recognition.models.prepare import CROP_SIZE
@@ -70,7 +70,21 @@ class OnDevice:
         return self._ask(EMBEDDER, crops)[0]
 
     def warm_up(self, shapes: tuple[tuple[int, int], ...]) -> None:
-        """Makes every batch size ready and keeps those that pay; seconds, mostly CUDA's own."""
+        """Makes every batch size ready and keeps those that pay; seconds, mostly CUDA's own.
+
+        Raises ProviderUnavailable where the device fails at it.
+        """
+        try:
+            self._make_all_ready(shapes)
+        except DeviceLost as lost:
+            raise ProviderUnavailable(
+                f"CUDA does not work here: {lost.message} Look at it with nvidia-smi, or choose "
+                "the provider cpu.",
+                reason=lost.reason,
+                field="provider",
+            ) from lost
+
+    def _make_all_ready(self, shapes: tuple[tuple[int, int], ...]) -> None:
         for height, width in dict.fromkeys(shapes):
             is_square = height == width
             self._make_ready(Kind(DETECTOR, (3, height, width)), SQUARES_MAX if is_square else None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
+import structlog
 from numpy.typing import NDArray
 
 from cordon_server.domain import DeviceLost, ModelRefused, ProviderUnavailable
@@ -21,6 +23,9 @@ from cordon_server.recognition.models.prepare import (
     PreparedPack,
 )
 
+log = structlog.get_logger(__name__)
+
+CUDNN = "libcudnn.so.9"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 # On a CPU up to four faces share one reading of the last layer's 25 MB of weights (6 % faster than
@@ -137,12 +142,12 @@ def open_models(prepared: PreparedPack, provider: str = "auto", *, threads: int 
             f"There is no provider {provider!r}; ask for auto, cpu or cuda.", field="provider"
         )
     if provider in ("auto", "cuda") and _cuda_is_built_in():
-        _preload_cuda_libraries()
         try:
             return _on_cuda(prepared)
-        except ProviderUnavailable:
+        except ProviderUnavailable as unavailable:
             if provider == "cuda":
                 raise
+            log.warning("cuda.unavailable", why=unavailable.message)
     elif provider == "cuda":
         raise ProviderUnavailable(
             "CUDA was asked for, but the onnxruntime installed here is built without it; run: "
@@ -162,6 +167,8 @@ def _on_cpu(prepared: PreparedPack, threads: int) -> Models:
 
 
 def _on_cuda(prepared: PreparedPack) -> Models:
+    _preload_cuda_libraries()
+    runtime = load_cudart()
     prepared = prepared.for_provider("cuda")
     files = {"detector": prepared.detector, "embedder": prepared.embedder}
 
@@ -171,7 +178,7 @@ def _on_cuda(prepared: PreparedPack) -> Models:
 
     device = SessionDevice(
         open_sessions,
-        load_cudart(),
+        runtime,
         {"detector": tuple(DETECTOR_OUTPUTS), "embedder": ()},
     )
     return Models(prepared.pack, "cuda", OnDevice(device))
@@ -221,7 +228,14 @@ def _cuda_is_built_in() -> bool:
 
 
 def _preload_cuda_libraries() -> None:
-    """Loads CUDA and cuDNN from the installed wheels, where this onnxruntime knows how."""
+    """Loads CUDA and cuDNN from the installed wheels, where this onnxruntime knows how.
+
+    Without cuDNN sessions open all the same, and fail, or crawl, when they run.
+    """
     preload: Callable[..., Any] | None = getattr(ort, "preload_dlls", None)
     if preload is not None:
         preload()
+    try:
+        ctypes.CDLL(CUDNN)
+    except OSError as error:
+        raise _no_cuda(f"{CUDNN} cannot be loaded") from error
