@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import structlog.testing
 
-from cordon.v1 import camera_pb2
-from cordon.v1.camera_pb2_grpc import CameraServiceStub
 from cordon_server import app
 from cordon_server.config import load_settings
 from cordon_server.domain import FrameResult
@@ -21,7 +19,7 @@ from cordon_server.recognition.analyse import Analyser
 from cordon_server.recognition.models.sessions import Models
 from tests.data import shared_data
 from tests.faults.test_others_go_on import PROCESSED, REJECTED, Stream, armed
-from tests.helpers.rpc import channel_of
+from tests.helpers.rpc import channel_of, live_counts
 from tests.helpers.site import Site
 
 WORKERS = 2
@@ -94,7 +92,7 @@ async def test_what_breaks_costs_its_frame_and_the_workers_and_the_neighbour_go_
                 assert (served.outcome, served.matches) == (PROCESSED, 1)
                 assert (after.outcome, after.matches) == (PROCESSED, 1)
             workers = _workers()
-            counts = await _counts(own_site, unlucky[0])
+            counts = await live_counts(own_site.admin, unlucky[0])
 
     reasons = {**dict.fromkeys(RAISES, "FRAME_FAILED"), NO_NUMBERS: "MODEL_FAILED"}
     assert told == [(words, reasons[words]) for words in [*RAISES, NO_NUMBERS] * ROUNDS]
@@ -104,10 +102,3 @@ async def test_what_breaks_costs_its_frame_and_the_workers_and_the_neighbour_go_
     events = Counter(each["event"] for each in logs)
     assert events["worker.restarted"] == ROUNDS
     assert events["frame.failed"] == len(told)
-
-
-async def _counts(site: Site, camera: str) -> camera_pb2.CameraLive:
-    async with channel_of(site.admin) as channel:
-        request = camera_pb2.GetCameraRequest(name=f"cameras/{camera}")
-        answer = await CameraServiceStub(channel).GetCamera(request)
-        return answer.camera.live

@@ -35,12 +35,16 @@ class Stream:
         self.call = recognition_pb2_grpc.RecognitionServiceStub(channel).StreamFrames()
         self.sequence = 0
 
-    async def hello(self, sent_at: Timestamp | None = None) -> recognition_pb2.Welcome:
-        """Says Hello as a camera of stills; what the server answers."""
+    async def hello(
+        self,
+        sent_at: Timestamp | None = None,
+        source_kind: recognition_pb2.SourceKind.ValueType = recognition_pb2.SOURCE_KIND_STILLS,
+    ) -> recognition_pb2.Welcome:
+        """Says Hello, as a camera of stills where nothing else is asked; what is answered."""
         hello = recognition_pb2.Hello(
             client_version="0",
             sent_at=sent_at or now(),
-            source_kind=recognition_pb2.SOURCE_KIND_STILLS,
+            source_kind=source_kind,
         )
         await self.call.write(Request(hello=hello))
         return (await self._next("welcome")).welcome

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import grpc
 
+from cordon.v1 import camera_pb2
+from cordon.v1.camera_pb2_grpc import CameraServiceStub
 from cordon_client.channel import open_channel
 from cordon_client.identity import load_identity
 
@@ -17,3 +19,11 @@ async def channel_of(identity: Path) -> AsyncIterator[grpc.aio.Channel]:
     """A channel with an identity folder's certificate."""
     async with open_channel(load_identity(identity)) as channel:
         yield channel
+
+
+async def live_counts(admin: Path, camera: str) -> camera_pb2.CameraLive:
+    """What the server has counted of a connected camera, asked by an administrator."""
+    async with channel_of(admin) as channel:
+        request = camera_pb2.GetCameraRequest(name=f"cameras/{camera}")
+        answer = await CameraServiceStub(channel).GetCamera(request)
+        return answer.camera.live
