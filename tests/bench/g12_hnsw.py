@@ -4,7 +4,7 @@ As many as the default limits allow: 20,000 subjects with ten pictures each, amo
 of LFW with the pictures they have. Probes are real (another picture of a listed person; people who
 are not listed) and synthetic (the same two). A decision is who, if anybody, reaches the threshold
 that the model pack recommends. The graph is made to propose, though at this number of subjects a
-product does by default, which misses fewer: both are measured.
+product does by default: both are measured.
 """
 
 from __future__ import annotations

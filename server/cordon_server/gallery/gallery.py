@@ -21,23 +21,25 @@ from cordon_server.gallery.groups import GroupTier, ProductProposer, Proposer, b
 from cordon_server.gallery.hnsw import build_graph
 from cordon_server.gallery.rows import Reference, Rows, RowStore
 
-CROSSOVER = 20_000
+CROSSOVER = 10_000
 """References above which the index answers.
 
-A list made for one place and time is far shorter: every reference of it is compared, and the index
-is never built. The default limits allow 200,000. Microseconds a face, for a street frame's six, on
-one core of an AMD EPYC that others used too (`python -m tests.bench --only g11_search`; an
-embedding took 12,900):
+A list made for one place and time is shorter as a rule: every reference of it is compared, and the
+index is never built. The default limits allow 200,000. Microseconds a face, for a street frame's
+six, on one core of an AMD EPYC that others used too (`python -m tests.bench --only g11_search`; an
+embedding took 5,300):
 
     references     2,000   5,000  10,000  20,000  50,000  100,000
-    every one         44     101     166     479   1,329    2,651
-    the index         65     126     216     481     513      583
-    by the graph     210     336     502     894     972    1,001
+    every one         45     100     172     331   1,379    2,835
+    the index        115     100     116     141     177      203
+    by the graph     237     363     492     603     879    1,180
+
+The two meet at 5,000; up to twice that an exact answer is worth its hundredth of an embedding.
 """
-GRAPH_FROM = 50_000
+GRAPH_FROM = 300_000
 """Groups of references, as a rule subjects, from which on the index proposes by a graph. With fewer
-a product with their means is faster and misses none; at 20,000, as many subjects as the default
-limits allow, 583 us to 1,001. Where they meet is reckoned from that, not measured."""
+a product with their means is faster: at 20,000, as many subjects as the default limits allow, by
+five times. Where they meet is reckoned from that, not measured."""
 
 _TAIL_SHARE = 0.5
 """Of the crossover: younger references that are compared one by one before the index is renewed."""

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordon_server.domain import InvalidInput, Template
+from cordon_server.gallery.coarse import to_bytes
 
 NORM_TOLERANCE = 1e-3
 """How far from 1 a template's norm may be: float32 rounding stays below, a damaged one does not."""
 
-_CHECKED_AT_ONCE = 4096
+_AT_ONCE = 4096
 _CAPACITY_MIN = 64
 
 
@@ -51,6 +52,8 @@ class Rows:
 
     matrix: NDArray[np.float32]
     """(references, dimension), rows of unit norm."""
+    coarse: NDArray[np.int8]
+    """(references, dimension), the same in bytes."""
     subject_of: NDArray[np.int32]
     """(references,) index into `subjects`."""
     serials: NDArray[np.int64]
@@ -83,8 +86,8 @@ class RowStore:
         self._position: dict[str, int] = {}
         self._free: list[int] = []
         self._serial_next = 0
-        self._matrix, self._subject_of, self._serials = _arrays(0, dimension)
-        self.now = Rows(self._matrix, self._subject_of, self._serials, [], [])
+        self._arrays = _Arrays.of(0, dimension)
+        self.now = self._arrays.first(0, [], [])
 
     def __contains__(self, entry_id: object) -> bool:
         return entry_id in self._position
@@ -101,12 +104,16 @@ class RowStore:
             return
         start, end = len(self.now), len(self.now) + len(fresh)
         self._reserve(end)
+        arrays = self._arrays
         for row, reference in enumerate(fresh, start):
-            self._matrix[row] = reference.template.vector
-            self._subject_of[row] = self._place(reference)
-        self._serials[start:end] = np.arange(self._serial_next, self._serial_next + len(fresh))
+            arrays.matrix[row] = reference.template.vector
+            arrays.subject_of[row] = self._place(reference)
+        for first in range(start, end, _AT_ONCE):
+            some = slice(first, min(first + _AT_ONCE, end))
+            arrays.coarse[some] = to_bytes(arrays.matrix[some])
+        arrays.serials[start:end] = np.arange(self._serial_next, self._serial_next + len(fresh))
         self._serial_next += len(fresh)
-        self._publish(end, self.now.names, self.now.subjects)
+        self.now = arrays.first(end, self.now.names, self.now.subjects)
 
     def remove(self, entry_id: str) -> bool:
         """Removes a subject's rows, their templates with them; False where there are none.
@@ -123,14 +130,12 @@ class RowStore:
         subjects = now.subjects.copy()
         subjects[position] = None
         self._free.append(position)
-        self._matrix, self._subject_of, self._serials = _arrays(len(names), self._dimension)
+        self._arrays = _Arrays.of(len(names), self._dimension)
         end = 0
         for run in _runs(keep):
             start, end = end, end + (run.stop - run.start)
-            self._matrix[start:end] = now.matrix[run]
-            self._subject_of[start:end] = now.subject_of[run]
-            self._serials[start:end] = now.serials[run]
-        self._publish(end, names, subjects)
+            self._arrays.put(start, end, now, run)
+        self.now = self._arrays.first(end, names, subjects)
         return True
 
     def _place(self, reference: Reference) -> int:
@@ -147,20 +152,51 @@ class RowStore:
         self._known.add(names[-1])
         return position
 
-    def _publish(
-        self, rows: int, names: list[tuple[str, str]], subjects: list[Subject | None]
-    ) -> None:
-        matrix, subject_of = self._matrix[:rows], self._subject_of[:rows]
-        self.now = Rows(matrix, subject_of, self._serials[:rows], names, subjects)
-
     def _reserve(self, rows: int) -> None:
-        if rows <= len(self._matrix):
+        if rows <= len(self._arrays.matrix):
             return
-        now, used = self.now, len(self.now)
-        size = max(_CAPACITY_MIN, rows, 2 * len(self._matrix))
-        self._matrix, self._subject_of, self._serials = _arrays(size, self._dimension)
-        self._matrix[:used], self._subject_of[:used] = now.matrix, now.subject_of
-        self._serials[:used] = now.serials
+        used = len(self.now)
+        size = max(_CAPACITY_MIN, rows, 2 * len(self._arrays.matrix))
+        self._arrays = _Arrays.of(size, self._dimension)
+        self._arrays.put(0, used, self.now, slice(0, used))
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrays:
+    """Room for rows; snapshots are its first ones."""
+
+    matrix: NDArray[np.float32]
+    coarse: NDArray[np.int8]
+    subject_of: NDArray[np.int32]
+    serials: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, size: int, dimension: int) -> _Arrays:
+        return cls(
+            np.empty((size, dimension), np.float32),
+            np.empty((size, dimension), np.int8),
+            np.empty(size, np.int32),
+            np.empty(size, np.int64),
+        )
+
+    def put(self, start: int, end: int, rows: Rows, run: slice) -> None:
+        """Copies a stretch of a snapshot."""
+        self.matrix[start:end] = rows.matrix[run]
+        self.coarse[start:end] = rows.coarse[run]
+        self.subject_of[start:end] = rows.subject_of[run]
+        self.serials[start:end] = rows.serials[run]
+
+    def first(
+        self, rows: int, names: list[tuple[str, str]], subjects: list[Subject | None]
+    ) -> Rows:
+        return Rows(
+            self.matrix[:rows],
+            self.coarse[:rows],
+            self.subject_of[:rows],
+            self.serials[:rows],
+            names,
+            subjects,
+        )
 
 
 def check_template(template: Template, model_id: str, dimension: int) -> None:
@@ -180,8 +216,8 @@ def check_templates(templates: Sequence[Template], model_id: str, dimension: int
             )
         if template.vector.shape != (dimension,):
             raise _not_numbers(dimension)
-    for start in range(0, len(templates), _CHECKED_AT_ONCE):
-        some = templates[start : start + _CHECKED_AT_ONCE]
+    for start in range(0, len(templates), _AT_ONCE):
+        some = templates[start : start + _AT_ONCE]
         # In float64, where the square of no float32 overflows.
         vectors = np.stack([template.vector for template in some]).astype(np.float64)
         if not np.isfinite(vectors).all():
@@ -192,13 +228,6 @@ def check_templates(templates: Sequence[Template], model_id: str, dimension: int
 
 def _not_numbers(dimension: int) -> InvalidInput:
     return InvalidInput(f"a template is {dimension} finite numbers", field="template")
-
-
-def _arrays(
-    rows: int, dimension: int
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]:
-    matrix = np.empty((rows, dimension), dtype=np.float32)
-    return matrix, np.empty(rows, dtype=np.int32), np.empty(rows, dtype=np.int64)
 
 
 def _runs(keep: NDArray[np.bool_]) -> list[slice]:
