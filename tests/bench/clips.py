@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cordon_server.domain import Box, Face, FaceFate, FrameResult
 from cordon_server.recognition.analyse import Analyser, Probe
 from cordon_server.recognition.decide import Gallery
+from cordon_server.recognition.decode import Decoder, Picture
 from cordon_server.recognition.tracks import CameraTracks, shot_worth
 
 SAME_PERSON_MIN = 0.5
@@ -71,10 +72,10 @@ class Replay(Analyser):
 
     def see(self, jpeg: bytes, number: int, time_s: float) -> SeenFrame:
         """Detects and embeds every face that the gates let through."""
-        image = self._decoder.decode(jpeg)
-        faces = self._detector.find(image)
+        picture = self._decoder.read(jpeg)
+        faces = self._find(picture)
         fates = dict.fromkeys(FaceFate, 0)
-        probes = super()._embed(image, self._fit(faces, fates), fates)
+        probes = super()._embed(picture, self._fit(faces, fates), fates)
         return SeenFrame(time_s, number, faces, {id(probe.face): probe for probe in probes})
 
     def decide(self, seen: SeenFrame, gallery: Gallery, tracks: CameraTracks) -> FrameResult:
@@ -84,7 +85,7 @@ class Replay(Analyser):
 
     def _embed(
         self,
-        image: NDArray[np.uint8],
+        picture: Picture,
         faces: Sequence[Face],
         fates: dict[FaceFate, int],
     ) -> list[Probe]:
@@ -93,7 +94,7 @@ class Replay(Analyser):
         return [probe for probe in found if probe is not None]
 
 
-_BLANK = np.zeros((16, 16, 3), np.uint8)
+_BLANK = Decoder().read(simplejpeg.encode_jpeg(np.zeros((16, 16, 3), np.uint8)))
 
 
 def see_clip(video: Path, replay: Replay) -> Clip:

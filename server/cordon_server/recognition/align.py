@@ -83,9 +83,15 @@ def _shrunk(
         return image, landmarks
     part = image[top : top + size[1] * factor, left : left + size[0] * factor]
     small = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
-    # Pixel centres lie at halves, so half a pixel is shifted by less than one step.
-    moved = (landmarks - np.array([left, top], np.float32) + 0.5) / np.float32(factor) - 0.5
-    return small, moved.astype(np.float32)
+    return small, shrunk(landmarks - np.array([left, top], np.float32), factor)
+
+
+def shrunk(points: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Where points of a picture lie in one that is `factor` times smaller.
+
+    Pixel centres lie at halves, so half a pixel is shifted by less than one step.
+    """
+    return ((points + np.float32(0.5)) / np.float32(factor) - np.float32(0.5)).astype(np.float32)
 
 
 def to_planes(

@@ -20,9 +20,9 @@ from cordon_server.domain import (
     Quality,
     Sighting,
 )
-from cordon_server.recognition.align import align
+from cordon_server.recognition.align import align, shrunk
 from cordon_server.recognition.decide import DecisionRule, Gallery, best_of_each, matches
-from cordon_server.recognition.decode import Decoder
+from cordon_server.recognition.decode import Decoder, Picture
 from cordon_server.recognition.detect import DETECT_HEIGHT, DETECT_WIDTH, FaceDetector
 from cordon_server.recognition.embed import Embedder
 from cordon_server.recognition.gates import PROBE_GATE, Gate
@@ -31,6 +31,7 @@ from cordon_server.recognition.models.prepare import CROP_SIZE
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.probe import probe_jpeg
 from cordon_server.recognition.quality import geometry, measure
+from cordon_server.recognition.shrink import enough
 from cordon_server.recognition.tracks import (
     CameraTracks,
     PersonTrack,
@@ -105,34 +106,33 @@ class Analyser:
         itself, of which every face is embedded.
         """
         with self._timed("decode"):
-            image = self._decoder.decode(jpeg)
-        with self._timed("detect"):
-            faces = self._detector.find(image)
+            picture = self._decoder.read(jpeg)
+        scale = self._detector.scale(picture.width, picture.height)
+        faces = self._find(picture, 1 if tracks is None else tracks.shrinking.choose(scale))
         if tracks is None:
-            return self._still(image, faces, gallery)
-        return self._tracked(image, faces, gallery, tracks, taken_s)
+            return self._still(picture, faces, gallery)
+        return self._tracked(picture, faces, gallery, tracks, taken_s)
 
     def probes(self, jpeg: bytes) -> list[Probe]:
         """The faces of a frame that would be searched, with what they would be searched by."""
-        image = self._decoder.decode(jpeg)
-        fates = dict.fromkeys(FaceFate, 0)
-        return self._embed(image, self._fit(self._detector.find(image), fates), fates)
+        picture, fates = self._decoder.read(jpeg), dict.fromkeys(FaceFate, 0)
+        return self._embed(picture, self._fit(self._find(picture), fates), fates)
 
-    def _still(self, image: Image, faces: Sequence[Face], gallery: Gallery) -> FrameResult:
+    def _still(self, picture: Picture, faces: Sequence[Face], gallery: Gallery) -> FrameResult:
         fates = dict.fromkeys(FaceFate, 0)
-        probes = self._embed(image, self._fit(faces, fates), fates)
+        probes = self._embed(picture, self._fit(faces, fates), fates)
         fates[FaceFate.SEARCHED] = len(probes)
         with self._timed("search"):
             candidates = self._search([probe.vector for probe in probes], gallery)
         with self._timed("probe"):
             sightings = [
-                _sighting(image, probes[i], candidates[i], faces) for i in matches(candidates)
+                _sighting(picture, probes[i], candidates[i], faces) for i in matches(candidates)
             ]
         return FrameResult(_counts(fates, faces, len(probes)), tuple(sightings))
 
     def _tracked(
         self,
-        image: Image,
+        picture: Picture,
         faces: Sequence[Face],
         gallery: Gallery,
         tracks: CameraTracks,
@@ -150,7 +150,8 @@ class Analyser:
                     wanted.append(face)
                 else:
                     fates[FaceFate.SEARCHED if track.shots else FaceFate.TOO_POOR] += 1
-        probes = self._embed(image, wanted, fates)
+            tracks.shrinking.note(wanted, self._detector.scale(picture.width, picture.height))
+        probes = self._embed(picture, wanted, fates)
         fates[FaceFate.SEARCHED] += len(probes)
         people = [track_of[id(probe.face)] for probe in probes]
         with self._timed("search"):
@@ -160,7 +161,7 @@ class Analyser:
             found = self._decide(people, probes, gallery, tracks.rule)
         with self._timed("probe"):
             sightings = [
-                _sighting(image, probes[at], found[at], faces, people[at])
+                _sighting(picture, probes[at], found[at], faces, people[at])
                 for at in best_of_each(found)
             ]
         return FrameResult(_counts(fates, faces, len(probes)), tuple(sightings))
@@ -183,14 +184,25 @@ class Analyser:
         }
         return {at: candidate for at, candidate in decided.items() if candidate is not None}
 
+    def _find(self, picture: Picture, shrink: int = 1) -> list[Face]:
+        """All faces, in the full picture's pixels."""
+        with self._timed("decode"):
+            image = picture.at(shrink)
+        with self._timed("detect"):
+            return self._detector.find(image, shrink)
+
     def _embed(
-        self, image: Image, faces: Sequence[Face], fates: dict[FaceFate, int]
+        self, picture: Picture, faces: Sequence[Face], fates: dict[FaceFate, int]
     ) -> list[Probe]:
         """The faces that have a template, with it; the others are counted."""
+        if not faces:
+            return []
         limit = self._settings.faces_per_frame_max
         fates[FaceFate.SHED] += max(0, len(faces) - limit)
+        with self._timed("decode"):
+            image, shrink = picture.at_most(enough(faces))
         with self._timed("align"):
-            measured = self._measure(image, faces[:limit], fates)
+            measured = self._measure(image, shrink, faces[:limit], fates)
         with self._timed("embed"):
             vectors = self._embedder.embed([crop for _, _, crop in measured])
         fates[FaceFate.TOO_POOR] += sum(vector is None for vector in vectors)
@@ -214,12 +226,12 @@ class Analyser:
         return [face for _, face in fit]
 
     def _measure(
-        self, image: Image, faces: Sequence[Face], fates: dict[FaceFate, int]
+        self, image: Image, shrink: int, faces: Sequence[Face], fates: dict[FaceFate, int]
     ) -> list[tuple[Face, Quality, Image]]:
         """The faces whose crops are good enough, with their crops, valid until the next call."""
         kept = []
         for face, crop in zip(faces, self._crops, strict=False):
-            align(image, face.landmarks, crop)
+            align(image, shrunk(face.landmarks, shrink), crop)
             quality = measure(face, crop)
             if self._settings.gate.misfits(quality):
                 fates[FaceFate.TOO_POOR] += 1
@@ -250,7 +262,7 @@ def _counts(fates: dict[FaceFate, int], faces: Sequence[Face], embedded: int) ->
 
 
 def _sighting(
-    image: Image,
+    picture: Picture,
     probe: Probe,
     candidate: Candidate | None,
     faces: Sequence[Face],
@@ -261,7 +273,7 @@ def _sighting(
         candidate=candidate,
         box=probe.face.box,
         quality=probe.quality,
-        probe_jpeg=probe_jpeg(image, probe.face, faces),
+        probe_jpeg=probe_jpeg(picture.at(), probe.face, faces),
         track=None if track is None else track.number,
         observations=1 if track is None else track.observations[candidate.entry_id],
     )

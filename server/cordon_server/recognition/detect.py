@@ -32,7 +32,7 @@ DETECT_HEIGHT = 384
 OVERLAP_MAX = 0.3
 # Down to here (full HD to 640) linear sampling costs a third of averaging and finds 148 of 154
 # faces of three videos where averaging finds 149; below it skips pixels.
-_LINEAR_SCALE_MIN = 0.3
+LINEAR_SCALE_MIN = 0.3
 # Every third pixel is what linear sampling takes for full HD to 640: the same in half the time.
 _ODD_STEPS = ((1.0, 1.0), (3.0, 3.0))
 # Box sizes in strides, as logarithms: e**8 is beyond every picture, and overflows nothing.
@@ -81,13 +81,24 @@ class FaceDetector:
         self._landscape = _Letterbox(models.pack, width, height)
         self._portrait = _Letterbox(models.pack, height, width)
 
-    def find(self, image: Image) -> list[Face]:
-        """The faces of `image` that score at least the minimum, the most certain first."""
-        letterbox = self._portrait if image.shape[0] > image.shape[1] else self._landscape
-        planes, scale = letterbox.fill(image)
-        (cells,) = self._models.detect(planes)[CELLS]
+    def scale(self, width: int, height: int) -> float:
+        """The size of what the network sees of a picture over the picture's own."""
+        return self._letterbox(width, height).scale(width, height)
+
+    def find(self, image: Image, shrink: int = 1) -> list[Face]:
+        """The faces of `image` that score at least the minimum, the most certain first.
+
+        They are told in pixels of the picture of which `image` is one in `shrink`.
+        """
+        height, width = image.shape[:2]
+        letterbox = self._letterbox(width, height)
+        (cells,) = self._models.detect(letterbox.fill(image))[CELLS]
         rows = candidates(cells, letterbox.grid, self._score_min)
+        scale = letterbox.scale(width, height) / shrink
         return [_face(row, scale) for row in suppress(rows, OVERLAP_MAX)]
+
+    def _letterbox(self, width: int, height: int) -> _Letterbox:
+        return self._portrait if height > width else self._landscape
 
 
 def candidates(cells: NDArray[np.float32], grid: Grid, score_min: float) -> NDArray[np.float32]:
@@ -146,6 +157,7 @@ class _Letterbox:
         multiple = pack.input_multiple
         if width % multiple or height % multiple:
             raise ValueError(f"{width}x{height} is not a multiple of {multiple}")
+        self._width, self._height = width, height
         self._normalisation = pack.detector.normalisation
         self._canvas: Image = np.zeros((height, width, 3), np.uint8)
         self._channels = [np.zeros((height, width), np.uint8) for _ in range(3)]
@@ -153,11 +165,14 @@ class _Letterbox:
         self.grid = Grid(width, height)
         self._filled = (0, 0)
 
-    def fill(self, image: Image) -> tuple[NDArray[np.float32], float]:
-        """The network input (1, 3, height, width), valid until the next call, and the scale."""
-        canvas_height, canvas_width = self._canvas.shape[:2]
+    def scale(self, width: int, height: int) -> float:
+        """How much a picture is scaled."""
+        return min(self._width / width, self._height / height)
+
+    def fill(self, image: Image) -> NDArray[np.float32]:
+        """The network input (1, 3, height, width), valid until the next call."""
         height, width = image.shape[:2]
-        scale = min(canvas_width / width, canvas_height / height)
+        scale = self.scale(width, height)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         if size != self._filled:
             self._canvas[:] = 0
@@ -165,12 +180,12 @@ class _Letterbox:
         target = self._canvas[: size[1], : size[0]]
         cv2.resize(image, size, dst=target, interpolation=_sampling(width, height, size))
         to_planes(self._canvas, self._planes[0], self._normalisation, self._channels)
-        return self._planes, scale
+        return self._planes
 
 
 def _sampling(width: int, height: int, size: tuple[int, int]) -> int:
     """How to scale a picture to `size`."""
-    if size[0] < width * _LINEAR_SCALE_MIN:
+    if size[0] < width * LINEAR_SCALE_MIN:
         return cv2.INTER_AREA
     steps = (width / size[0], height / size[1])
     if steps in _ODD_STEPS:

@@ -19,6 +19,7 @@ import numpy as np
 
 from cordon_server.domain import Candidate, Face, Quality
 from cordon_server.recognition.decide import DecisionRule, agrees, passes
+from cordon_server.recognition.shrink import Shrinking
 from cordon_server.recognition.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class CameraTracks:
 
     def __init__(self, rule: DecisionRule | None = None, tracker: Tracker | None = None) -> None:
         self.rule = rule or DecisionRule()
+        self.shrinking = Shrinking()
+        """Whether this camera's frames are shrunk as they are decoded."""
         self._tracker = tracker or Tracker()
         self._tracks: dict[int, PersonTrack] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
@@ -73,6 +74,41 @@ def test_a_larger_frame_after_a_smaller_one_is_decoded_whole() -> None:
     large = decoder.decode(simplejpeg.encode_jpeg(_scene(640, 480), colorspace="BGR"))
 
     assert large.shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+@pytest.mark.parametrize("size", [(640, 480), (1281, 723), (17, 19), (16, 4096)])
+def test_a_shrunk_frame_is_the_average_of_its_pixels(size: tuple[int, int], shrink: int) -> None:
+    scene = _scene(*size)
+    picture = Decoder().read(simplejpeg.encode_jpeg(scene, quality=95, colorspace="BGR"))
+
+    image = picture.at(shrink)
+
+    width, height = (side // shrink for side in size)
+    assert image.shape == (-(-size[1] // shrink), -(-size[0] // shrink), 3)
+    averaged = cv2.resize(
+        scene[: height * shrink, : width * shrink], (width, height), interpolation=cv2.INTER_AREA
+    )
+    assert np.abs(image[:height, :width].astype(int) - averaged).mean() < 3
+
+
+def test_a_frame_is_there_at_two_sizes_at_once_and_decoded_once_for_each() -> None:
+    picture = Decoder().read(simplejpeg.encode_jpeg(_scene(640, 480), colorspace="BGR"))
+
+    full, half = picture.at(1), picture.at(2)
+
+    assert not np.shares_memory(full, half)
+    assert picture.at(1) is full
+    assert picture.at(2) is half
+
+
+def test_what_is_decoded_already_is_taken_where_it_is_large_enough() -> None:
+    picture = Decoder().read(simplejpeg.encode_jpeg(_scene(640, 480), colorspace="BGR"))
+    half = picture.at(2)
+
+    assert picture.at_most(4) == (half, 2)
+    assert picture.at_most(1)[0].shape == (480, 640, 3)
+    assert picture.at_most(2)[1] == 2
 
 
 def test_an_empty_frame_is_refused() -> None:

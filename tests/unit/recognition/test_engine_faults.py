@@ -99,7 +99,7 @@ def test_a_decoder_that_fails_costs_that_frame_and_the_next_is_served(
 
     jpeg = portrait.read_bytes()
     with monkeypatch.context() as broken:
-        broken.setattr(Decoder, "decode", fail)
+        broken.setattr(Decoder, "read", fail)
         lost = camera.send(jpeg)
     after = camera.send(jpeg)
 
