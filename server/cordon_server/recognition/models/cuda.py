@@ -154,9 +154,11 @@ class SessionDevice:
             return self.load(kind, size)
 
     def stage(self, kind: Kind, size: int) -> Rows:
-        """See `Device`."""
+        """See `Device`. What no warm-up has made ready gets no graph: a capture stands no other
+        thread's work on the device."""
         if (kind, size) not in self._ready:
-            self.load(kind, size)
+            with _translated():
+                self._ready[kind, size] = self._made_ready(kind, size)
         return self._ready[kind, size].staged
 
     def run(self, kind: Kind, size: int) -> list[Rows]:
