@@ -1,7 +1,12 @@
 """What this machine can do: how many workers, how many faces a batch, what a frame costs.
 
 Measured once in about a second, with the models that will run, and kept beside them: a restart
-reads it. Remove the file to have it measured again.
+reads it. What was measured while others used the processor serves this start alone. Remove the file
+to have it measured again.
+
+On a CPU each worker does everything by itself, and what is tried is how it embeds. On a GPU the
+batches are made ready and chosen by the models' own warm-up; what is tried is how many workers keep
+it busy, with whole frames, since a worker waits for it as much as it works.
 """
 
 from __future__ import annotations
@@ -11,22 +16,21 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import simplejpeg
+import structlog
 from numpy.typing import NDArray
 
-from cordon_server.recognition.align import align
 from cordon_server.recognition.decode import Decoder
-from cordon_server.recognition.detect import FaceDetector
-from cordon_server.recognition.embed import Embedder
-from cordon_server.recognition.models.pack import ModelPack
 from cordon_server.recognition.models.prepare import CROP_SIZE, PREPARATION_VERSION
+from cordon_server.recognition.trial import Trial, TriedModels, street
+
+log = structlog.get_logger()
 
 FILE_NAME = "calibration.json"
 TRIAL_S = 0.08
@@ -37,27 +41,24 @@ CLEARLY = 1.15
 """What is expected is kept unless something else is this many times as fast: trials are short, and
 other work may be going on."""
 REPEATS = 5
+QUIET_SHARE_MIN = 0.85
+"""Of the time that the trials asked for a processor; below, others had it too often, and what was
+measured is not kept."""
 FACES_TYPICAL = 4
 """Faces embedded in a frame, until frames have been seen."""
-_FRAME_WIDTH, _FRAME_HEIGHT, _QUALITY = 1920, 1080, 85
-_LANDMARKS = ((820, 480), (900, 480), (860, 525), (828, 570), (892, 570))
+FRAMES_TRIAL_S = 0.3
+"""How long each number of a GPU's workers is tried."""
+WORKERS_MAX = 64
+"""Of a GPU; as many as the setting allows."""
 
 
-class CalibratedModels(Protocol):
+class CalibratedModels(TriedModels, Protocol):
     """What is asked of the loaded models."""
-
-    @property
-    def pack(self) -> ModelPack: ...
 
     @property
     def provider(self) -> str: ...
 
-    @property
-    def batches(self) -> tuple[int, ...]: ...
-
-    def detect(self, planes: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]: ...
-
-    def embed(self, crops: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def warm_up(self, width: int, height: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +81,84 @@ class Calibration:
         return self.frame_s + FACES_TYPICAL * self.face_s
 
 
+class Watch:
+    """How much of the time that trials asked for a processor they had one; for any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked_s = 0.0
+        self._had_s = 0.0
+
+    @property
+    def share(self) -> float:
+        """0 to 1; 1 where nothing was watched."""
+        return self._had_s / self._asked_s if self._asked_s else 1.0
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """For a block that only computes, in the calling thread."""
+        began_s, before_s = time.perf_counter(), time.thread_time()
+        yield
+        had_s, asked_s = time.thread_time() - before_s, time.perf_counter() - began_s
+        with self._lock:
+            self._had_s += had_s
+            self._asked_s += asked_s
+
+
 def calibrated(
-    models: CalibratedModels, folder: Path, *, width: int, height: int, cores: int | None = None
+    models: CalibratedModels,
+    folder: Path,
+    *,
+    width: int,
+    height: int,
+    cores: int | None = None,
+    decoder: Callable[[], Decoder] = Decoder,
 ) -> Calibration:
     """What the file in `folder` says of this machine and these models; measured where it does not.
 
-    `width` and `height` are the detector's. A file that cannot be read or written costs the second,
-    not the start.
+    `width` and `height` are the detector's; `decoder` makes one for a worker. A file that cannot be
+    read or written costs the second, not the start.
     """
     cores = cores or len(os.sched_getaffinity(0))
-    file, key = folder / FILE_NAME, _key(models, cores, width, height)
+    file, key = folder / FILE_NAME, _key(models, cores, width, height, decoder())
     known = _read(file)
     if (found := _parsed(known.get(key))) is not None:
         return found
-    measured = measure(models, cores, width=width, height=height)
-    _write(file, known | {key: asdict(measured)})
+    watch = Watch()
+    measured = measure(models, cores, width=width, height=height, decoder=decoder, watch=watch)
+    if watch.share >= QUIET_SHARE_MIN:
+        _write(file, known | {key: asdict(measured)})
+    else:
+        log.warning("calibration.not_kept", processor_share=round(watch.share, 2))
     return measured
 
 
-def measure(models: CalibratedModels, cores: int, *, width: int, height: int) -> Calibration:
-    """Tries the ways of embedding and times the stages of a frame."""
-    frame_s, face_s = _stage_costs(models, width, height)
+def measure(
+    models: CalibratedModels,
+    cores: int,
+    *,
+    width: int,
+    height: int,
+    decoder: Callable[[], Decoder] = Decoder,
+    watch: Watch | None = None,
+) -> Calibration:
+    """Tries the ways of embedding and times the stages of a frame; `watch` looks on on a CPU."""
+    jpeg = street()
+
+    def trial() -> Trial:
+        return Trial(models, decoder(), jpeg, width=width, height=height)
+
+    if models.provider != "cpu":
+        models.warm_up(width, height)
+        return _measure_device(models, cores, trial)
+    alone = trial()
+    frame_s, face_s = _median_s(alone.look), _median_s(alone.embed)
     for batch in models.batches:  # the first run of a shape is not like the others
         models.embed(_crops(batch))
     best: tuple[float, int, int] | None = None
     began_s = time.perf_counter()
-    for workers, batch in ways(models.provider, cores, models.batches):
-        rate = _rate(models, workers, batch)
+    for workers, batch in ways(cores, models.batches):
+        rate = _rate(models, workers, batch, watch)
         if best is None or rate > best[0] * CLEARLY:
             best = (rate, workers, batch)
         if time.perf_counter() - began_s > EMBEDDING_S_MAX:
@@ -116,56 +168,82 @@ def measure(models: CalibratedModels, cores: int, *, width: int, height: int) ->
     return Calibration(workers, batch, round(rate, 1), round(frame_s, 5), round(face_s, 5))
 
 
-def ways(provider: str, cores: int, batches: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Workers and batch to try, the expected one first.
-
-    On a CPU one worker a core with the largest batch; elsewhere a few workers feed one device.
-    """
-    expected = cores if provider == "cpu" else min(cores, 4)
-    others = [w for w in (cores, cores // 2, 4, 2, 1) if 1 <= w <= cores]
-    if provider == "cpu":
-        others = [w for w in others if w in (cores, (cores + 1) // 2)]
-    workers = list(dict.fromkeys([expected, *others]))
+def ways(cores: int, batches: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Workers and batch of a CPU to try, the expected one first: one worker a core with the largest
+    batch."""
+    workers = list(dict.fromkeys([cores, (cores + 1) // 2]))
     yield from ((w, b) for w in workers for b in reversed(batches))
 
 
-def _rate(models: CalibratedModels, workers: int, batch: int) -> float:
+def worker_counts(cores: int) -> tuple[int, ...]:
+    """Workers that may keep a GPU busy, in the order in which they are tried."""
+    counts = (cores, cores + cores // 2, 2 * cores, 3 * cores, 4 * cores)
+    return tuple(dict.fromkeys(min(count, WORKERS_MAX) for count in counts))
+
+
+def _measure_device(
+    models: CalibratedModels, cores: int, trial: Callable[[], Trial]
+) -> Calibration:
+    """The fewest workers that do nearly as much as the best number, and what a frame costs them."""
+    batch = models.batches[-1]
+    alone = trial()
+    look_s, face_s = _median_s(alone.look), _median_s(alone.embed)
+    rates: dict[int, float] = {}
+    for workers in worker_counts(cores):
+        before = max(rates.values(), default=0.0)
+        rates[workers] = _frames_per_s([trial() for _ in range(workers)])
+        if rates[workers] < before * CLEARLY:
+            break
+    workers = next(count for count, rate in rates.items() if rate * CLEARLY >= max(rates.values()))
+    # With all of them at work, a frame holds a worker for longer than it would alone.
+    frame_s = max(look_s, workers / rates[workers] - FACES_TYPICAL * face_s)
+    faces_per_s = _rate(models, 2, batch)
+    return Calibration(workers, batch, round(faces_per_s, 1), round(frame_s, 5), round(face_s, 5))
+
+
+def _frames_per_s(trials: list[Trial]) -> float:
+    """Frames with the typical number of faces that so many workers do a second."""
+
+    def frame(trial: Trial) -> int:
+        trial.look()
+        trial.embed(FACES_TYPICAL)
+        return 1
+
+    return _per_second([lambda trial=trial: frame(trial) for trial in trials], FRAMES_TRIAL_S)  # type: ignore[misc]  # bound now
+
+
+def _rate(models: CalibratedModels, workers: int, batch: int, watch: Watch | None = None) -> float:
     """Faces a second that so many workers embed in batches of that size."""
-    rates = [0.0] * workers
-    start = threading.Barrier(workers)
 
-    def work(number: int) -> None:
-        crops = _crops(batch)
+    def work() -> int:
+        models.embed(crops)
+        return batch
+
+    crops = _crops(batch)
+    return _per_second([work] * workers, TRIAL_S, watch)
+
+
+def _per_second(
+    works: Sequence[Callable[[], int]], trial_s: float, watch: Watch | None = None
+) -> float:
+    """What threads, one for each of `works`, do a second together."""
+    rates = [0.0] * len(works)
+    start = threading.Barrier(len(works))
+
+    def run(number: int) -> None:
         start.wait()
-        began_s, faces = time.perf_counter(), 0
-        while (elapsed_s := time.perf_counter() - began_s) < TRIAL_S:
-            models.embed(crops)
-            faces += batch
-        rates[number] = faces / elapsed_s
+        with watch.asking() if watch else nullcontext():
+            began_s, done = time.perf_counter(), 0
+            while (elapsed_s := time.perf_counter() - began_s) < trial_s:
+                done += works[number]()
+        rates[number] = done / elapsed_s
 
-    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(workers)]
+    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(len(works))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     return sum(rates)
-
-
-def _stage_costs(models: CalibratedModels, width: int, height: int) -> tuple[float, float]:
-    """Seconds for one frame without faces, and for one face."""
-    decoder, detector = Decoder(), FaceDetector(models, width=width, height=height)
-    embedder = Embedder(models)
-    jpeg = _street()
-    image = decoder.decode(jpeg)
-    crop = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
-    landmarks = np.asarray(_LANDMARKS, np.float32)
-
-    def face() -> None:
-        align(image, landmarks, crop)
-        embedder.embed([crop])
-
-    frame_s = _median_s(lambda: detector.find(decoder.decode(jpeg)))
-    return frame_s, _median_s(face)
 
 
 def _median_s(work: Callable[[], object]) -> float:
@@ -178,24 +256,16 @@ def _median_s(work: Callable[[], object]) -> float:
     return sorted(times)[REPEATS // 2]
 
 
-def _street() -> bytes:
-    """A frame with as much detail as a street has; nobody is in it."""
-    chance = np.random.default_rng(0)
-    coarse = chance.integers(0, 256, (_FRAME_HEIGHT // 8, _FRAME_WIDTH // 8, 3), np.uint8)
-    blocks = np.repeat(np.repeat(coarse, 8, axis=0), 8, axis=1).astype(np.int16)
-    noise = chance.integers(-6, 7, blocks.shape, np.int16)
-    picture = np.clip(blocks // 2 + 64 + noise, 0, 255).astype(np.uint8)
-    jpeg: bytes = simplejpeg.encode_jpeg(picture, quality=_QUALITY, colorspace="BGR")
-    return jpeg
-
-
 def _crops(batch: int) -> NDArray[np.float32]:
     return np.full((batch, 3, CROP_SIZE, CROP_SIZE), 127, np.float32)
 
 
-def _key(models: CalibratedModels, cores: int, width: int, height: int) -> str:
-    parts = (machine(), f"{cores} cores", models.provider, models.pack.model_id)
-    return "; ".join((*parts, f"preparation {PREPARATION_VERSION}", f"detector {width}x{height}"))
+def _key(models: CalibratedModels, cores: int, width: int, height: int, decoder: Decoder) -> str:
+    parts = [machine(), f"{cores} cores", models.provider, models.pack.model_id]
+    parts += [f"preparation {PREPARATION_VERSION}", f"detector {width}x{height}"]
+    if type(decoder) is not Decoder:
+        parts.append(type(decoder).__name__)
+    return "; ".join(parts)
 
 
 def machine() -> str:

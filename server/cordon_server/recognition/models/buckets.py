@@ -86,7 +86,12 @@ class Buckets:
         self._wanted[network] = fit or self._wanted[network][:1]
 
     def warm_up(self, kind: Kind, rows_max: int | None = None) -> None:
-        """Makes every size up to `rows_max` ready, smallest first, and keeps those that pay."""
+        """Makes every size up to `rows_max` ready, smallest first, and keeps those that pay.
+
+        What is warm already stays as it is.
+        """
+        if kind in self.seconds:
+            return
         kept: list[int] = []
         seconds: dict[int, float] = {}
         for size in self._wanted[kind.network]:
