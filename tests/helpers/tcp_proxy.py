@@ -54,7 +54,8 @@ class TcpProxy:
     async def _carry(self, up: asyncio.StreamReader, down: asyncio.StreamWriter) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers += [down, writer]
-        with suppress(OSError):
+        # Cancelled when the loop ends, which asyncio's streams take for a fault.
+        with suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(self._client(up, writer), self._server(reader, down))
         self.cut()
 
