@@ -30,9 +30,12 @@ from cordon_server.identity.certificates import load_authority
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
 from cordon_server.recognition.decide import DecisionRule
+from cordon_server.recognition.decode import Decoder
 from cordon_server.recognition.enrol import Enroller
+from cordon_server.recognition.gpu_decode import GpuDecoder, GpuPictures, open_gpu_pictures
 from cordon_server.recognition.limits import FrameLimits
 from cordon_server.recognition.load import Load, LoadRules
+from cordon_server.recognition.models.cudart import load_cudart
 from cordon_server.recognition.models.pack import load_pack
 from cordon_server.recognition.models.prepare import prepare
 from cordon_server.recognition.models.sessions import Models, open_models
@@ -101,10 +104,16 @@ async def running(
 
         models = await asyncio.to_thread(open_pack, settings)
         stack.push_async_callback(asyncio.to_thread, models.close)
-        measured = await asyncio.to_thread(calibration, models, settings)
+        pictures = await asyncio.to_thread(open_pictures, models)
+        if pictures is not None:
+            stack.push_async_callback(asyncio.to_thread, pictures.close)
+        measured = await asyncio.to_thread(calibration, models, settings, pictures)
         models.limit_batch(measured.batch)
         count = settings.recognition.workers or measured.workers
-        analysers = [Analyser(models, analyser_settings(settings)) for _ in range(count)]
+        analysers = [
+            Analyser(models, analyser_settings(settings), _decoder(settings, pictures))
+            for _ in range(count)
+        ]
         examining = stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix="examining"))
         opener = DeploymentOpener(
             folder=settings.deployments_folder,
@@ -156,7 +165,9 @@ async def running(
         await live.start()
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        models.watch(_failing_over(live, health, tasks))
+        for each in (models, pictures):
+            if each is not None:
+                each.watch(_failing_over(live, health, tasks))
         log.info(
             "server.serving", pid=os.getpid(), port=port, provider=models.provider, workers=count
         )
@@ -200,7 +211,12 @@ def open_pack(settings: Settings) -> Models:
     return open_models(prepared, settings.recognition.provider)
 
 
-def calibration(models: Models, settings: Settings) -> Calibration:
+def open_pictures(models: Models) -> GpuPictures | None:
+    """The GPU that decodes frames: the one that the models run on, where it can."""
+    return open_gpu_pictures(load_cudart()) if models.provider == "cuda" else None
+
+
+def calibration(models: Models, settings: Settings, pictures: GpuPictures | None) -> Calibration:
     """What this machine does with these models; about a second where it is not known yet."""
     recognition = settings.recognition
     return calibrated(
@@ -208,7 +224,14 @@ def calibration(models: Models, settings: Settings) -> Calibration:
         settings.storage.data,
         width=recognition.detector_width,
         height=recognition.detector_height,
+        decoder=lambda: _decoder(settings, pictures),
     )
+
+
+def _decoder(settings: Settings, pictures: GpuPictures | None) -> Decoder:
+    """A decoder for one worker."""
+    limits = analyser_settings(settings).limits
+    return Decoder(limits) if pictures is None else GpuDecoder(pictures, limits)
 
 
 def analyser_settings(settings: Settings) -> AnalyserSettings:

@@ -124,7 +124,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check settings, certificates, models and provider without opening a port."""
-    from cordon_server.app import calibration, open_pack
+    from cordon_server.app import calibration, open_pack, open_pictures
     from cordon_server.config import load_settings
     from cordon_server.identity.certificates import load_authority
 
@@ -132,7 +132,8 @@ def check(
         settings = load_settings(config, _overrides(None, None, provider))
         authority = load_authority(settings.storage.certificates)
         models = open_pack(settings)
-        measured = calibration(models, settings)
+        pictures = open_pictures(models)
+        measured = calibration(models, settings, pictures)
         facts: dict[str, object] = {
             "site": settings.site,
             "listen": f"{settings.listen.host}:{settings.listen.port}",
@@ -140,6 +141,7 @@ def check(
             "model": models.pack.model_id,
             "threshold": models.pack.score_threshold,
             "provider": models.provider,
+            "decoding": "cpu" if pictures is None else "gpu",
             "workers": settings.recognition.workers or measured.workers,
             "embedding_batch": measured.batch,
             "faces_per_s": measured.faces_per_s,

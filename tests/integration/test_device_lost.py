@@ -23,12 +23,14 @@ from cordon_demo.portraits import asset_path
 from cordon_server import app
 from cordon_server.api.server import RECOGNISING, SERVICES
 from cordon_server.config import Settings, load_settings
+from cordon_server.recognition import gpu_decode
 from cordon_server.recognition.models.cuda import SessionDevice
 from cordon_server.recognition.models.on_device import OnDevice
 from cordon_server.recognition.models.pack import load_pack
 from cordon_server.recognition.models.prepare import prepare
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.picture import decode_picture
+from tests.helpers import codec
 from tests.helpers.devices import host_device
 from tests.helpers.rpc import channel_of
 from tests.helpers.site import CORDON, Site, free_port
@@ -55,7 +57,11 @@ async def served(folder: Path, devices: list[SessionDevice]) -> AsyncIterator[Si
 
     recognition = {"workers": 2, "detector_width": 320, "detector_height": 192}
     settings = load_settings(folder / "cordon.toml", {"recognition": dict(recognition)})
-    with patch.object(app, "open_pack", open_pack):
+    with (
+        patch.object(app, "open_pack", open_pack),
+        patch.object(app, "load_cudart", codec.PictureMemory),
+        patch.object(gpu_decode, "_MODULE", "tests.helpers.codec"),
+    ):
         async with asyncio.timeout(3 * PATIENCE_S), app.running(settings) as running:
             assert running.provider == "cuda"
             yield site
@@ -118,6 +124,7 @@ async def test_a_lost_gpu_is_told_to_health_cameras_and_the_log_and_nothing_runs
                 await camera.greet()
                 await camera.send(jpeg)
                 before = (await camera.hear("result")).result
+                assert codec.Decoder.made[-1].batches  # by the frame, or the calibration
                 assert before.faces.searched == 1
                 assert await statuses(people) == {"", *SERVICES}
 

@@ -77,9 +77,14 @@ class Probe:
 class Analyser:
     """Analyses one frame at a time; owns its buffers, so belongs to one thread."""
 
-    def __init__(self, models: Models, settings: AnalyserSettings | None = None) -> None:
+    def __init__(
+        self,
+        models: Models,
+        settings: AnalyserSettings | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
         self._settings = settings or AnalyserSettings()
-        self._decoder = Decoder(self._settings.limits)
+        self._decoder = decoder or Decoder(self._settings.limits)
         self._detector = FaceDetector(
             models,
             width=self._settings.detect_width,
