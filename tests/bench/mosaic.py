@@ -35,7 +35,7 @@ def write_mosaics(
             y, x = row * height // rows, column * width // columns
             picture = _fitted(people[place], height // rows, width // columns)
             frame[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-        jpeg = simplejpeg.encode_jpeg(frame, quality=JPEG_QUALITY, colorspace="BGR")
+        jpeg = simplejpeg.encode_jpeg(frame, JPEG_QUALITY, "BGR", "420")
         (folder / f"{number:06d}.jpg").write_bytes(jpeg)
 
 

@@ -142,11 +142,11 @@ def suppress(rows: NDArray[np.float32], overlap_max: float) -> NDArray[np.float3
 
 
 def _face(row: NDArray[np.float32], scale: float) -> Face:
-    x, y, width, height = (float(v) / scale for v in row[1:5])
+    score, x, y, width, height = row[:5].tolist()
     return Face(
-        box=Box(x, y, width, height),
+        box=Box(x / scale, y / scale, width / scale, height / scale),
         landmarks=row[5:15].reshape(5, 2) / np.float32(scale),
-        detection_score=float(row[0]),
+        detection_score=score,
     )
 
 

@@ -6,8 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from cordon_server.domain import (
     Face,
@@ -24,15 +22,15 @@ _NOSE_DEPTH = 0.6
 
 def geometry(face: Face) -> Quality:
     """What the landmarks alone tell; sharpness and luminance are left at zero."""
-    right_eye, left_eye, nose = face.landmarks[:3].astype(np.float64)
-    across = left_eye - right_eye
-    distance = math.hypot(*across)
+    right_eye, left_eye, nose = face.landmarks[:3].tolist()
+    across = (left_eye[0] - right_eye[0], left_eye[1] - right_eye[1])
+    middle = ((left_eye[0] + right_eye[0]) / 2, (left_eye[1] + right_eye[1]) / 2)
     return Quality(
         detection_score=face.detection_score,
-        inter_eye_px=distance,
+        inter_eye_px=math.hypot(*across),
         sharpness=0.0,
         luminance=0.0,
-        yaw_degrees=_yaw(across, distance, nose - (left_eye + right_eye) / 2),
+        yaw_degrees=_yaw(across, (nose[0] - middle[0], nose[1] - middle[1])),
         roll_degrees=math.degrees(math.atan2(across[1], across[0])),
     )
 
@@ -52,13 +50,15 @@ def measure(face: Face, crop: Image) -> Quality:
     )
 
 
-def _yaw(across: NDArray[np.float64], distance: float, nose: NDArray[np.float64]) -> float:
+def _yaw(across: tuple[float, float], nose: tuple[float, float]) -> float:
     """Turn to the side, positive towards the subject's left.
 
-    Turning by t shortens the eye distance to cos(t) of itself and moves the nose aside by its depth
-    times sin(t), so their ratio is depth * tan(t).
+    `across` leads from eye to eye, `nose` from between them to its tip. Turning by t shortens the
+    eye distance to cos(t) of itself and moves the nose aside by its depth times sin(t), so their
+    ratio is depth * tan(t).
     """
+    distance = math.hypot(*across)
     if distance < 1e-6:
         return 90.0
-    aside = float(np.dot(nose, across)) / distance
+    aside = (nose[0] * across[0] + nose[1] * across[1]) / distance
     return math.degrees(math.atan2(aside, _NOSE_DEPTH * distance))

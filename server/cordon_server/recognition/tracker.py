@@ -41,39 +41,51 @@ class TrackerRules:
 class Track:
     """One person's way through the picture: a constant-velocity Kalman filter over centre and size.
 
-    The state is in pixels, the covariance in face widths: only ratios of variances enter the gain,
-    so one covariance serves all four values at every size of face.
+    The state is in pixels, the variances in face widths: only ratios of variances enter the gain,
+    so one set of them serves all four values at every size of face.
     """
 
     def __init__(self, number: int, box: Box, now_s: float) -> None:
         self.number = number
         self.seen_s = now_s
-        self._state = np.stack([_measured(box), np.zeros(4)], axis=1)
-        self._covariance = np.diag([_MEASURED**2, _SPEED**2])
+        self._place = _measured(box)
+        self._speed = np.zeros(4)
+        self._spread = (_MEASURED**2, 0.0, _SPEED**2)
+        """Variance of the place, covariance of place and speed, variance of the speed."""
         self._at_s = now_s
 
     def predict(self, now_s: float) -> None:
         """Moves the track to where its face should be now."""
         step, self._at_s = now_s - self._at_s, now_s
-        move = np.array([[1.0, step], [0.0, 1.0]])
-        drift = np.array([[step**4 / 4, step**3 / 2], [step**3 / 2, step**2]]) * _ACCELERATION**2
-        self._state = self._state @ move.T
-        self._covariance = move @ self._covariance @ move.T + drift
+        self._place = self._place + step * self._speed
+        place, both, speed = self._spread
+        drift = _ACCELERATION**2
+        self._spread = (
+            place + 2 * step * both + step**2 * speed + drift * step**4 / 4,
+            both + step * speed + drift * step**3 / 2,
+            speed + drift * step**2,
+        )
 
     def correct(self, box: Box, now_s: float) -> None:
         """Takes a face as this track's."""
-        gain = self._covariance[:, 0] / (self._covariance[0, 0] + _MEASURED**2)
-        missed = _measured(box) - self._state[:, 0]
-        self._state = self._state + np.outer(missed, gain)
-        self._covariance = self._covariance - np.outer(gain, self._covariance[0])
+        place, both, speed = self._spread
+        total = place + _MEASURED**2
+        of_place, of_speed = place / total, both / total
+        missed = _measured(box) - self._place
+        self._place = self._place + of_place * missed
+        self._speed = self._speed + of_speed * missed
+        self._spread = (place - of_place * place, both - of_place * both, speed - of_speed * both)
         self.seen_s = now_s
 
     @property
     def expected(self) -> NDArray[np.float64]:
         """Where the face should be: (centre x, centre y, width, height), pixels."""
-        centre, size = np.split(self._state[:, 0], 2)
-        return np.concatenate([centre, np.maximum(size, 1.0)])
+        expected: NDArray[np.float64] = np.maximum(self._place, _SMALLEST)
+        return expected
 
+
+# No face is narrower or lower than a pixel; its centre may be anywhere.
+_SMALLEST = np.array([-np.inf, -np.inf, 1.0, 1.0])
 
 # Standard deviations in widths of a face: of a measured box, of a new track's speed a second, and
 # of its change. Chosen on the test videos: people walk at about two face widths a second.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ CELLS = "cells"
 DETECTOR_OUTPUTS = {CELLS: sum(PARTS.values())}
 """What a prepared detector gives: name -> values a cell."""
 
+_ENDS = dict(zip(PARTS, accumulate(PARTS.values()), strict=True))
+_VALUES = {part: slice(_ENDS[part] - width, _ENDS[part]) for part, width in PARTS.items()}
 _SCORES = 2
 _WIDTH = DETECTOR_OUTPUTS[CELLS]
 
@@ -74,8 +77,7 @@ def join_heads(model: onnx.ModelProto) -> None:
 
 def split_cells(cells: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """The parts of joined outputs (..., values), by name: views."""
-    edges = np.cumsum(list(PARTS.values()))[:-1]
-    return dict(zip(PARTS, np.split(cells, edges, axis=-1), strict=True))
+    return {part: cells[..., values] for part, values in _VALUES.items()}
 
 
 def _head(
