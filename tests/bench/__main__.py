@@ -1,4 +1,5 @@
-"""The figures: `python -m tests.bench [--json] [--only g1,g5] [--rounds N] [--short]`.
+"""The figures: `python -m tests.bench [--json] [--only g1,g5] [--rounds N] [--short]`, and those of
+a GPU: `python -m tests.bench --provider cuda`.
 
 Prints a table; with --json one JSON object on standard output, talk on standard error. Draws a
 plot of each sweep that was measured. Ends with 1 if a goal is missed, and with 0 and a word where
@@ -41,6 +42,8 @@ MODULES = {
     "thresholds": ("thresholds",),
 }
 """Modules of this folder, in the order of the table, and the figures that each measures."""
+GPU_MODULES = {"gpu": ("gpu",)}
+"""The same for `--provider cuda`. Where there is no GPU they say so, and no figure."""
 
 
 def main() -> int:
@@ -56,7 +59,8 @@ def main() -> int:
     rows: list[Row] = []
     facts = machine()
     try:
-        rows = [row for name in args.only or MODULES for row in _measure(name, args)]
+        names = args.only or (GPU_MODULES if args.provider == "cuda" else MODULES)
+        rows = [row for name in names for row in _measure(name, args)]
     except pytest.skip.Exception as absent:
         print(f"skipped: {absent}", file=sys.stderr)
         if args.json:
@@ -70,10 +74,11 @@ def main() -> int:
 
 def _modules(names: str) -> list[str]:
     """The modules that measure the figures named, separated by commas."""
-    known = {name: module for module, figures in MODULES.items() for name in (module, *figures)}
+    modules = MODULES | GPU_MODULES
+    known = {name: module for module, figures in modules.items() for name in (module, *figures)}
     if unknown := [name for name in names.split(",") if name not in known]:
         raise argparse.ArgumentTypeError(
-            f"no figure {', '.join(unknown)}; there are {', '.join(sum(MODULES.values(), ()))}"
+            f"no figure {', '.join(unknown)}; there are {', '.join(sum(modules.values(), ()))}"
         )
     return list(dict.fromkeys(known[name] for name in names.split(",")))
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,14 +137,17 @@ def measured_server(
     tracking: bool = False,
     plain: bool = False,
     enrol: Enrol = enrol_portrait,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[MeasuredServer]:
-    """A server for the block. `plain` opens the port without TLS, for the first camera."""
+    """A server for the block. `plain` opens the port without TLS, for the first camera;
+    `environment` are settings beside those of every bench."""
     folder = bench.folder / "site"
     names = [f"camera-{number}" for number in range(cameras)]
     site = MeasuredSite(folder, free_port(), plain_camera=names[0] if plain else "")
     site.environment["CORDON_RECOGNITION__TRACKING"] = str(tracking).lower()
     # Or the server would refuse the cameras that are to be too much for it.
     site.environment["CORDON_RECOGNITION__FPS_MIN"] = str(_FPS_MIN)
+    site.environment.update(environment or {})
     hosts = ("--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1")
     init = [*CORDON, "server", "init", str(folder), "--site", "bench.example", *hosts]
     init += ["--port", str(site.port)]

@@ -43,6 +43,20 @@ PLOTS = (
         {"p95 age": "g6_sweep_age_p95_ms"},
     ),
     Plot(
+        "gpu-faces-by-batch",
+        "faces in a batch",
+        "faces/s",
+        {"bare ONNX Runtime": "gpu_embedder_sweep_bare", "lane": "gpu_embedder_sweep_lane"},
+        is_logarithmic=True,
+    ),
+    Plot(
+        "gpu-frames-by-batch",
+        "frames in a batch",
+        "frames/s",
+        {"bare ONNX Runtime": "gpu_detector_sweep_bare", "lane": "gpu_detector_sweep_lane"},
+        is_logarithmic=True,
+    ),
+    Plot(
         "search-by-list-size",
         "references",
         "µs a face",
