@@ -198,7 +198,8 @@ def _failing_over(
         log.critical("server.not_serving", reason=lost.reason, why=lost.message)
 
     def on_lost(lost: DeviceLost) -> None:
-        loop.call_soon_threadsafe(lambda: tasks.create_task(fail_over(lost)))
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(lambda: tasks.create_task(fail_over(lost)))
 
     return on_lost
 

@@ -105,7 +105,7 @@ class Decoder:
         if self.fails:
             raise self.fails.pop(0)
         if len(streams) > self.room:
-            raise RuntimeError("CUDA Runtime failure: '#2' cudaMalloc: out of memory")
+            raise RuntimeError("CUDA Runtime failure: '#2' at device_buffer.h:80")
         self.batches.append(len(streams))
         self.reused.append(len(images or ()))
         return [self._one(stream.content) for stream in streams]

@@ -222,6 +222,30 @@ def test_a_graph_that_computes_something_else_is_not_used(float_pack: PreparedPa
     assert device.graphs(FACES) == []
 
 
+def test_a_graph_that_replays_nothing_is_found_out(float_pack: PreparedPack) -> None:
+    device = host_device(float_pack)
+    open_sessions = device._open_sessions
+    seen: set[str] = set()
+
+    class Idle(Session):
+        """Runs once for each graph, and never again."""
+
+        def run_with_iobinding(self, binding: ort.IOBinding, options: ort.RunOptions) -> None:
+            graph = options.get_run_config_entry("gpu_graph_id")
+            if graph == "-1" or graph not in seen:
+                self._session.run_with_iobinding(binding, options)
+            seen.add(graph)
+
+    device._open_sessions = lambda graphs: {
+        name: Idle(session, None) for name, session in open_sessions(graphs).items()
+    }
+    device.open()
+
+    device.load(FACES, 1)
+
+    assert device.graphs(FACES) == []
+
+
 def test_a_graph_is_kept_where_it_is_faster_and_only_there(
     float_pack: PreparedPack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +271,7 @@ def test_a_capture_without_memory_is_a_batch_too_large(float_pack: PreparedPack)
     with pytest.raises(DeviceFull):
         device.load(FACES, 1)
 
-    assert opened == [True]
+    assert opened == [True, False]  # what had begun to be captured is gone
 
 
 def test_what_a_session_raises_is_a_lost_device(float_pack: PreparedPack) -> None:
@@ -266,6 +290,8 @@ def test_what_a_session_raises_is_a_lost_device(float_pack: PreparedPack) -> Non
         ("Available memory of 1024 is smaller than requested bytes of 4096", True),
         ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED", True),
         ("CUDNN failure: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("CUDA Runtime failure: '#2' at device_buffer.h:80", True),
+        ("CUDA Runtime failure: '#35' at device_utils.h:32", False),
         ("CUDA failure 700: an illegal memory access was encountered", False),
         ("CUDA failure 719: unspecified launch failure", False),
     ],
