@@ -1,6 +1,8 @@
 """G16: does the server's memory grow while eight cameras come and go? Slope over the second half.
 
-One round of five minutes, of one with --short. Tracking is on, as it is for who installs Cordon.
+One round of five minutes, of one with --short, which is not judged: for a minute or two memory grows
+until the allocator's arenas and caches have what they need. Tracking is on, as it is for who
+installs Cordon.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def measure(bench: Bench) -> list[Row]:
             "G16: memory slope, second half of the soak",
             float(slope),
             "MB/min",
-            goal=GOAL,
+            goal=None if bench.is_short else GOAL,
             is_ceiling=True,
         ),
         Row("g16_minutes", "  of a soak of", round(seconds / 60, 1), "min"),

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import random
 
 import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    invariant,
-    rule,
-)
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
-from cordon_server.domain import FaceCounts, Frame, FrameResult, LimitReached, NotNow, NotReady
+from cordon_server.domain import LimitReached, NotNow, NotReady
 from cordon_server.recognition.line import FrameFate, Lane, Line, Outcome, Ticket, answer, answered
-
-RESULT = FrameResult(FaceCounts(), ())
-AGE_S_MAX = 2.0
-
-
-def _frame(sequence: int, received_s: float = 0.0, camera: str = "c") -> Frame:
-    return Frame(camera, sequence, datetime(2026, 1, 1, tzinfo=UTC), received_s, b"")
+from tests.unit.recognition.checked_line import AGE_S_MAX, RESULT, CheckedLine
+from tests.unit.recognition.checked_line import a_frame as _frame
 
 
 def _open(line: Line, *, stills: bool = False, tracked: bool = False) -> Lane:
@@ -100,6 +91,21 @@ def test_the_least_recently_served_lane_is_next() -> None:
     line.put(quiet, _frame(1))
 
     assert _take(line).lane is quiet
+
+
+def test_a_new_lane_queues_up_behind_those_that_wait() -> None:
+    line = Line(age_s_max=AGE_S_MAX)
+    first, second = _open(line), _open(line)
+    for lane in (first, second, first, second):
+        line.put(lane, _frame(1))
+        _take(line)
+    line.put(first, _frame(2))
+    line.put(second, _frame(2))
+
+    new = _open(line)
+    line.put(new, _frame(1))
+
+    assert [_take(line).lane for _ in range(3)] == [first, second, new]
 
 
 def test_closing_rejects_what_waits_and_refuses_what_comes() -> None:
@@ -184,97 +190,78 @@ def test_a_frame_that_waited_too_long_for_the_one_in_work_expires() -> None:
 
 
 class LineMachine(RuleBasedStateMachine):
-    """Any order of puts, takes, answers, closes and passing time."""
+    """Any order of puts, takes, answers, deaths of workers, closes and passing time."""
 
     lanes = Bundle("lanes")
 
     def __init__(self) -> None:
         super().__init__()
-        self.line = Line(age_s_max=AGE_S_MAX)
-        self.now_s = 0.0
-        self.all: list[Lane] = []
-        self.put_order: dict[int, list[int]] = {}
-        self.delivered: dict[int, list[int]] = {}
-        self.in_work: list[Ticket] = []
-        self.passed_over: dict[int, int] = {}
-        self.sequence = 0
+        self.world = CheckedLine()
 
-    @rule(target=lanes, kind=st.sampled_from(["stills", "video", "tracked"]))
-    def open(self, kind: str) -> Lane:
-        lane = _open(self.line, stills=kind == "stills", tracked=kind == "tracked")
-        self.all.append(lane)
-        self.put_order[id(lane)] = []
-        self.delivered[id(lane)] = []
-        return lane
+    @rule(
+        target=lanes,
+        kind=st.sampled_from(["stills", "video", "tracked"]),
+        weight=st.sampled_from([0.25, 1.0, 4.0]),
+    )
+    def open(self, kind: str, weight: float) -> Lane:
+        return self.world.open(kind, weight)
 
     @rule(lane=lanes)
     def put(self, lane: Lane) -> None:
-        self.sequence += 1
-        try:
-            self.line.put(lane, _frame(self.sequence, self.now_s))
-        except (LimitReached, NotReady):
-            return
-        self.put_order[id(lane)].append(self.sequence)
+        self.world.put(lane)
 
     @rule()
     def take(self) -> None:
-        waiting = [lane for lane in self.all if self.may_be_served(lane)]
-        ticket, _ = self.line.take(self.now_s)
-        if ticket is None:
-            assert not any(self.may_be_served(lane) for lane in self.all)
-            return
-        assert ticket.lane.stills or self.now_s - ticket.frame.received_s <= AGE_S_MAX
-        self.in_work.append(ticket)
-        for lane in waiting:
-            is_served = lane is ticket.lane or not lane.waiting
-            self.passed_over[id(lane)] = 0 if is_served else self.passed_over.get(id(lane), 0) + 1
-            assert self.passed_over[id(lane)] <= len(self.all), "a lane starves"
+        self.world.take()
 
-    @rule(data=st.data())
-    def finish(self, data: st.DataObject) -> None:
-        if self.in_work:
-            position = data.draw(st.integers(0, len(self.in_work) - 1))
-            ticket = self.in_work.pop(position)
-            answer(ticket, FrameFate.PROCESSED, result=RESULT)
-            self.line.done(ticket)
-
-    def may_be_served(self, lane: Lane) -> bool:
-        return bool(lane.waiting) and not (lane.tracked and self.works_on(lane))
-
-    def works_on(self, lane: Lane) -> int:
-        return sum(ticket.lane is lane for ticket in self.in_work)
+    @rule(data=st.data(), dies=st.booleans())
+    def finish(self, data: st.DataObject, dies: bool) -> None:
+        if count := len(self.world.in_work):
+            self.world.finish(data.draw(st.integers(0, count - 1)), dies=dies)
 
     @rule(lane=lanes)
     def close(self, lane: Lane) -> None:
-        self.line.close(lane, NotNow("closed"))
+        self.world.close(lane)
 
     @rule(seconds=st.floats(0, 3))
     def wait(self, seconds: float) -> None:
-        self.now_s += seconds
-
-    @invariant()
-    def a_tracked_lane_never_has_two_frames_in_work(self) -> None:
-        assert all(self.works_on(lane) <= 1 for lane in self.all if lane.tracked)
-
-    @invariant()
-    def outcomes_come_once_and_in_order(self) -> None:
-        for lane in self.all:
-            self.delivered[id(lane)] += [o.frame.sequence for o in answered(lane)]
-            done = self.delivered[id(lane)]
-            assert done == self.put_order[id(lane)][: len(done)]
+        self.world.now_s += seconds
 
     def teardown(self) -> None:
-        while True:
-            ticket, expired = self.line.take(self.now_s)
-            self.in_work += [ticket] if ticket else []
-            if ticket is None and not expired:
-                if not self.in_work:
-                    break
-                last = self.in_work.pop()
-                answer(last, FrameFate.PROCESSED, result=RESULT)
-                self.line.done(last)
-        self.outcomes_come_once_and_in_order()
-        assert self.delivered == self.put_order
+        self.world.drain()
 
 
 TestLine = LineMachine.TestCase
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    cameras=st.integers(1, 12),
+    workers=st.integers(1, 4),
+    kinds=st.sampled_from([("video",), ("tracked",), ("stills",), ("video", "tracked", "stills")]),
+    overload=st.floats(0.2, 5),
+)
+def test_a_day_of_random_arrivals_breaks_no_rule(
+    seed: int, cameras: int, workers: int, kinds: tuple[str, ...], overload: float
+) -> None:
+    chance, world = random.Random(seed), CheckedLine()
+
+    def new() -> Lane:
+        return world.open(chance.choice(kinds), chance.choice([0.25, 1.0, 1.0, 2.0, 4.0]))
+
+    lanes = [new() for _ in range(cameras)]
+    for _ in range(300):
+        world.now_s += chance.expovariate(4.0)
+        for _ in range(int(chance.expovariate(1 / (overload * workers)) + 0.5)):
+            world.put(chance.choice(lanes))
+        for _ in range(chance.randrange(workers + 1)):
+            if world.in_work:
+                world.finish(chance.randrange(len(world.in_work)), dies=chance.random() < 0.05)
+        while len(world.in_work) < workers and world.take():
+            pass
+        if chance.random() < 0.02:
+            leaves = chance.randrange(cameras)
+            world.close(lanes[leaves])
+            lanes[leaves] = new()
+    world.drain()
