@@ -1,8 +1,8 @@
 """G16: does the server's memory grow while eight cameras come and go? Slope over the second half.
 
-One round of five minutes, of one with --short, which is not judged: for a minute or two memory grows
-until the allocator's arenas and caches have what they need. Tracking is on, as it is for who
-installs Cordon.
+One round of five minutes; of one with --short, which is not judged: for a minute or two memory
+grows until the allocator's arenas and the caches have what they need. Tracking is on, as it is for
+who installs Cordon.
 """
 
 from __future__ import annotations
