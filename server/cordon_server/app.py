@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -50,6 +51,10 @@ from cordon_server.store.requests import REQUESTS, RequestLedger
 from cordon_server.store.sealing import PlainSealer
 
 log = structlog.get_logger()
+
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from another where a GPU's thread is one of them.
+Python's own 5 ms are several batches."""
 
 REGISTRY_TABLES = (CAMERAS, DEPLOYMENTS, REQUESTS)
 
@@ -104,6 +109,9 @@ async def running(
 
         models = await asyncio.to_thread(open_pack, settings)
         stack.push_async_callback(asyncio.to_thread, models.close)
+        if models.provider != "cpu":
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_S)
         pictures = await asyncio.to_thread(open_pictures, models)
         if pictures is not None:
             stack.push_async_callback(asyncio.to_thread, pictures.close)
