@@ -134,6 +134,9 @@ def check(
         models = open_pack(settings)
         pictures = open_pictures(models)
         measured = calibration(models, settings, pictures)
+        for each in (models, pictures):
+            if each is not None:
+                each.close()
         facts: dict[str, object] = {
             "site": settings.site,
             "listen": f"{settings.listen.host}:{settings.listen.port}",

@@ -168,6 +168,8 @@ def test_a_device_that_hangs_is_lost_and_nobody_waits_for_it(pool: ThreadPoolExe
         with pytest.raises(DeviceLost, match="no answer"):
             each.result(PATIENCE_S)
     until(lambda: len(told) == 1)
+    lane.stop()  # does not wait for it either
+    assert lane._thread.is_alive()
     device.go.set()
     until(lambda: not lane._thread.is_alive())
 

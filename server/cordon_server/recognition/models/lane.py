@@ -111,7 +111,9 @@ class Lane(Generic[Work, Answer]):
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
-        self._thread.join(self._stall_s_max)
+            is_lost = self._lost is not None
+        # A device that hangs is lost; its thread may never come back.
+        self._thread.join(0 if is_lost else self._stall_s_max)
         self._fail_all(_stopped())
 
     def _put(self, job: _Job) -> None:
