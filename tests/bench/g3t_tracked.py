@@ -130,5 +130,6 @@ def measure(bench: Bench) -> list[Row]:
             "  the loop's frames/s",
             middle(rounds, lambda r: r.peer_frames_per_s),
         ),
+        Row("g3t_peer_settings", "  its best setting", best),
         others_row("g3t", rounds),
     ]
