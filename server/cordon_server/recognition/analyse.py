@@ -112,11 +112,13 @@ class Analyser:
         """
         with self._timed("decode"):
             picture = self._decoder.read(jpeg)
-        scale = self._detector.scale(picture.width, picture.height)
-        faces = self._find(picture, 1 if tracks is None else tracks.shrinking.choose(scale))
         if tracks is None:
-            return self._still(picture, faces, gallery)
-        return self._tracked(picture, faces, gallery, tracks, taken_s)
+            return self._still(picture, self._find(picture), gallery)
+        shrink = 1
+        if self._decoder.saves_by_shrinking:
+            scale = self._detector.scale(picture.width, picture.height)
+            shrink = tracks.shrinking.choose(scale)
+        return self._tracked(picture, self._find(picture, shrink), gallery, tracks, taken_s)
 
     def probes(self, jpeg: bytes) -> list[Probe]:
         """The faces of a frame that would be searched, with what they would be searched by."""

@@ -61,6 +61,9 @@ class Decoder:
     A fresh array for every frame costs more in page faults than the decoding itself.
     """
 
+    saves_by_shrinking = True
+    """Whether a shrunk picture costs less than the full one."""
+
     def __init__(self, limits: FrameLimits | None = None) -> None:
         self._limits = limits or FrameLimits()
         self._buffers: dict[int, NDArray[np.uint8]] = {}

@@ -162,8 +162,10 @@ class GpuPictures:
 class GpuDecoder(Decoder):
     """A `Decoder` whose full pictures come from the GPU; belongs to one thread.
 
-    A shrunk picture is averaged from the full one, which a GPU decodes as fast.
+    A shrunk picture is averaged from the full one.
     """
+
+    saves_by_shrinking = False
 
     def __init__(self, pictures: GpuPictures, limits: FrameLimits | None = None) -> None:
         super().__init__(limits)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
@@ -13,9 +16,18 @@ import structlog.testing
 
 from cordon_server.domain import DeviceLost, InvalidFrame
 from cordon_server.recognition import gpu_decode
+from cordon_server.recognition.analyse import Analyser
+from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.decode import Decoder
 from cordon_server.recognition.gpu_decode import GpuDecoder, GpuPictures, open_gpu_pictures
+from cordon_server.recognition.models.sessions import Models
+from cordon_server.recognition.picture import decode_picture
+from cordon_server.recognition.tracks import CameraTracks
+from tests.bench.accuracy import ExactGallery
 from tests.helpers import codec
+
+if TYPE_CHECKING:
+    from cordon_server.domain import Image
 
 PATIENCE_S = 30.0
 
@@ -118,6 +130,27 @@ def test_shrunk_pictures_are_of_the_size_that_was_asked_and_decoded_once(
         np.testing.assert_allclose(found, expected.at(shrink).astype(int), atol=24)
 
     assert device.batches == [1]
+
+
+def test_a_stream_is_analysed_in_full_pictures_which_cost_a_gpu_no_more(
+    pictures: GpuPictures, models: Models, portrait: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    pixels = GpuDecoder.pixels
+
+    def noted(self: GpuDecoder, jpeg: bytes, width: int, height: int, shrink: int) -> Image:
+        asked.append(shrink)
+        return pixels(self, jpeg, width, height, shrink)
+
+    monkeypatch.setattr(GpuDecoder, "pixels", noted)
+    large = cv2.resize(decode_picture(portrait.read_bytes()), (1500, 1500))
+    jpeg = bytes(simplejpeg.encode_jpeg(np.asarray(large), quality=90, colorspace="BGR"))
+    analyser = Analyser(models, decoder=GpuDecoder(pictures))
+
+    found = analyser.analyse(jpeg, ExactGallery(0.47), CameraTracks(DecisionRule()), 1.0)
+
+    assert found.counts.searched == 1
+    assert asked == [1]
 
 
 def test_rows_that_are_padded_on_the_device_are_not_in_the_picture(
