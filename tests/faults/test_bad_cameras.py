@@ -17,6 +17,9 @@ from PIL import Image
 from cordon.v1 import recognition_pb2
 from cordon_client.channel import open_channel
 from cordon_client.identity import load_identity
+from cordon_server import app
+from cordon_server.api import server
+from cordon_server.config import load_settings
 from tests.data import shared_data
 from tests.faults.test_others_go_on import PROCESSED, REJECTED, Stream, armed
 from tests.helpers.rpc import channel_of, live_counts
@@ -69,6 +72,40 @@ async def test_a_camera_that_stalls_within_a_frame_delays_nobody_and_goes_on_or_
 
         async with channel_of(stalling[1]) as direct:
             assert (await (await _let_in(direct)).frame(large)).outcome == PROCESSED
+
+
+@pytest.mark.slow
+async def test_a_camera_whose_network_went_silent_is_let_go_and_its_place_is_free(
+    own_site: Site, portrait: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera, identity = own_site.add_camera()
+    armed(own_site, camera)
+    own_site.stop()
+    monkeypatch.setattr(server, "KEEPALIVE_MS", 1000)
+    monkeypatch.setattr(server, "KEEPALIVE_TIMEOUT_MS", 1000)
+    settings = load_settings(own_site.folder / "cordon.toml")
+    large, proxy = _large_jpeg(), TcpProxy(own_site.port)
+    async with (
+        asyncio.timeout(40),  # gRPC's own patience is a minute
+        app.running(settings),
+        proxy.running(),
+        open_channel(replace(load_identity(identity), server=proxy.address)) as silent,
+        channel_of(identity) as direct,
+    ):
+        stream = Stream(silent)
+        await stream.hello()
+        assert (await stream.frame(large)).outcome == PROCESSED
+        await proxy.stall_after(len(large) // 2)
+        lost = asyncio.create_task(stream.frame(large))
+        await proxy.wait_until_stalled()
+
+        back = await _let_in(direct)
+        served = await back.frame(portrait)
+        proxy.cut()
+        with pytest.raises((grpc.aio.AioRpcError, AssertionError)):
+            await lost
+
+    assert served.outcome == PROCESSED
 
 
 async def _let_in(channel: grpc.aio.Channel) -> Stream:

@@ -53,6 +53,8 @@ RECOGNISING = (
 HANDSHAKE_MS_MAX = 10_000
 KEEPALIVE_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
+"""Of every ping, also of those that gRPC sends to measure a connection: left at its own minute, one
+of them keeps a camera whose network went silent connected for so long."""
 PING_INTERVAL_MS_MIN = 10_000
 """Clients ping every 20 s; half of that is taken for abuse."""
 
@@ -121,6 +123,7 @@ def _options(listen: Listen) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
     ]
