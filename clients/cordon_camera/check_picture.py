@@ -73,7 +73,7 @@ class _Seen:
         if luma is None:
             return
         self.count += 1
-        self._size = (picture.width, picture.height)
+        self._size = picture.size
         self._brightest = max(self._brightest, float(np.percentile(luma, 99)))
         if self._last is not None and self._last.shape == luma.shape:
             change = int(np.abs(luma - self._last).max())

@@ -75,9 +75,11 @@ class Flow:
         """The server told its limits."""
         self.limits = limits
 
-    def credited(self, frames: int) -> None:
-        """Leave to send that many more."""
+    def credited(self, frames: int) -> bool:
+        """Leave to send that many more; whether there was none before."""
+        had_none = not self._credit
         self._credit += frames
+        return had_none
 
     def advised(self, fps_max: float) -> None:
         """The server's wish; 0 leaves it to us."""

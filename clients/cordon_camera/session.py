@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -88,21 +88,25 @@ class Session:
         return None
 
     def _hear(self, message: pb.StreamFramesResponse) -> None:
+        """Wakes the sender only for what changes whether it may send."""
         match message.WhichOneof("payload"):
-            case "welcome":
-                self._begin(message.welcome)
-            case "credit":
-                self._flow.credited(message.credit.frames)
             case "result":
                 self._count(message.result)
+                if self._flow.is_finished(self._slot.is_empty):
+                    self._wake.set()
+            case "credit":
+                if self._flow.credited(message.credit.frames):
+                    self._wake.set()
             case "advice":
                 self._flow.advised(message.advice.fps_max)
                 self._advise(message.advice)
+                self._wake.set()
+            case "welcome":
+                self._begin(message.welcome)
             case "halt":
                 self._halt = message.halt
             case _:
                 return  # of a newer contract
-        self._wake.set()
 
     def _begin(self, welcome: pb.Welcome) -> None:
         self._welcomed = True
@@ -114,7 +118,7 @@ class Session:
         sent = self._flow.answered(result.sequence)
         if sent is None:
             return
-        answer = replace(answer_of(result), name=self._names.pop(result.sequence, ""))
+        answer = answer_of(result, self._names.pop(result.sequence, ""))
         self._tally.answered(answer, monotonic() - sent.sent_s)
         if answer.outcome is Outcome.REJECTED and self._tally.rejected == 1:
             self._note("rejected", " ".join(part for part in (answer.name, answer.message) if part))

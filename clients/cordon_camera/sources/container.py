@@ -88,8 +88,9 @@ class Container:
 
     def _pictures(self) -> Iterator[tuple[Picture, float]]:
         passes_through = self.codec == "mjpeg"
+        tick_s = float(self._video.time_base or 0)
         for packet in self._packets():
-            untouched = _untouched(packet) if passes_through else None
+            untouched = _untouched(packet, tick_s) if passes_through else None
             if untouched is None:
                 yield from self._decoded(packet)
             else:
@@ -134,10 +135,9 @@ def _read_failure(error: Exception, described: str) -> SourceError:
     return SourceError(Fault.CONNECTION_LOST, described)
 
 
-def _untouched(packet: Packet[VideoStream]) -> tuple[Picture, float] | None:
+def _untouched(packet: Packet[VideoStream], tick_s: float) -> tuple[Picture, float] | None:
     """The packet as the JPEG that it is; None where it is not one."""
     data = bytes(packet)
     if not jpeg_bytes.is_jpeg(data):
         return None
-    position_s = float(packet.pts * packet.time_base) if packet.pts is not None else 0.0
-    return jpeg_picture(data), position_s
+    return jpeg_picture(data), (packet.pts or 0) * tick_s

@@ -22,14 +22,20 @@ class Picture:
     """
 
     captured_at: datetime
-    width: int
-    height: int
     jpeg: bytes | None = field(default=None, repr=False)
     planes: VideoFrame | None = field(default=None, repr=False)
     name: str = ""
 
     def __post_init__(self) -> None:
         assert (self.jpeg is None) != (self.planes is None)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height; zeros for a JPEG that does not tell."""
+        if self.planes is not None:
+            return self.planes.width, self.planes.height
+        assert self.jpeg is not None
+        return jpeg_bytes.size(self.jpeg) or (0, 0)
 
 
 class Source(Protocol):
@@ -47,14 +53,12 @@ class Source(Protocol):
 
 def jpeg_picture(data: bytes, *, name: str = "") -> Picture:
     """A picture that is JPEG already, taken now; what is wrong with damage, the server says."""
-    data = jpeg_bytes.with_huffman_tables(data)
-    width, height = jpeg_bytes.size(data) or (0, 0)
-    return Picture(datetime.now(UTC), width, height, jpeg=data, name=name)
+    return Picture(datetime.now(UTC), jpeg=jpeg_bytes.with_huffman_tables(data), name=name)
 
 
 def decoded_picture(frame: VideoFrame, *, name: str = "") -> Picture:
     """A picture that was decoded just now."""
-    return Picture(datetime.now(UTC), frame.width, frame.height, planes=frame, name=name)
+    return Picture(datetime.now(UTC), planes=frame, name=name)
 
 
 def taken_now(picture: Picture) -> Picture:

@@ -16,7 +16,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def picture(name: str) -> Picture:
-    return Picture(_NOW, 8, 8, jpeg=b"\xff\xd8", name=name)
+    return Picture(_NOW, jpeg=b"\xff\xd8", name=name)
 
 
 def test_nothing_may_be_sent_before_credit() -> None:
@@ -27,6 +27,17 @@ def test_nothing_may_be_sent_before_credit() -> None:
 
     flow.credited(1)
     assert flow.wait_s(0.0) == 0
+
+
+def test_only_credit_after_none_changes_whether_one_may_send() -> None:
+    flow = Flow(every_picture=False)
+    flow.connected()
+
+    assert flow.credited(1)
+    assert not flow.credited(1)
+    flow.send(picture("x"), 0.0)
+    flow.send(picture("y"), 0.0)
+    assert flow.credited(1)
 
 
 def test_sequences_rise_from_one_in_every_stream() -> None:

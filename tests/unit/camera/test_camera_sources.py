@@ -63,7 +63,7 @@ def test_mjpeg_in_a_file_passes_through_byte_for_byte(tmp_path: Path) -> None:
     got = read(file_of(path))
 
     assert [picture.jpeg for picture in got] == packets
-    assert (got[0].width, got[0].height) == (64, 48)
+    assert got[0].size == (64, 48)
 
 
 def test_mjpeg_without_tables_gets_the_standard_ones(tmp_path: Path) -> None:
