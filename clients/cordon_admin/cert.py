@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from google.protobuf.duration_pb2 import Duration
 
-from cordon.v1 import identity_pb2
-from cordon.v1.identity_pb2_grpc import IdentityServiceStub
+from cordon.v1 import machine_pb2
+from cordon.v1.machine_pb2_grpc import MachineServiceStub
 from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
     DryRunOption,
@@ -49,9 +49,9 @@ class Role(StrEnum):
 
 
 _ROLES = {
-    Role.CAMERA: identity_pb2.ROLE_CAMERA,
-    Role.CONTROL: identity_pb2.ROLE_CONTROL,
-    Role.ADMIN: identity_pb2.ROLE_ADMIN,
+    Role.CAMERA: machine_pb2.ROLE_CAMERA,
+    Role.CONTROL: machine_pb2.ROLE_CONTROL,
+    Role.ADMIN: machine_pb2.ROLE_ADMIN,
 }
 
 _COLUMNS = {
@@ -101,7 +101,7 @@ def issue(
     if not force and not dry_run:
         _refuse_to_overwrite(out)
     private_key_pem, csr_der = make_key_and_csr()
-    request = identity_pb2.IssueCertificateRequest(
+    request = machine_pb2.IssueCertificateRequest(
         role=_ROLES[role],
         id=name,
         csr_der=csr_der,
@@ -114,14 +114,14 @@ def issue(
 
 async def _issue(
     identity: ClientIdentity,
-    request: identity_pb2.IssueCertificateRequest,
+    request: machine_pb2.IssueCertificateRequest,
     private_key_pem: bytes,
     out: Path,
     address: str,
     output: Format,
 ) -> None:
     async with connected(identity) as channel:
-        response = await call(IdentityServiceStub(channel).IssueCertificate, request)
+        response = await call(MachineServiceStub(channel).IssueCertificate, request)
     if request.validate_only:
         talk(f"A certificate for {request.id} could be issued; nothing was written.")
         return

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2
 
 from cordon_server.api.cameras import CameraServicer
 from cordon_server.api.deployments import DeploymentServicer
-from cordon_server.api.identity import IdentityServicer
+from cordon_server.api.machines import MachineServicer
 from cordon_server.api.matches import MatchServicer
 from cordon_server.api.recognition import RecognitionServicer
 from cordon_server.api.server import SERVICES, add_services, make_server
@@ -141,7 +141,7 @@ async def running(
                 deployments, live, ledger, threshold_default=models.pack.score_threshold
             ),
             cameras=CameraServicer(cameras, live, ledger),
-            identity=IdentityServicer(authority, settings.site, cameras, ledger),
+            machines=MachineServicer(authority, settings.site, cameras, ledger),
         )
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)

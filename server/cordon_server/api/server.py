@@ -20,8 +20,8 @@ from cordon.v1 import (
     camera_pb2_grpc,
     deployment_pb2,
     deployment_pb2_grpc,
-    identity_pb2,
-    identity_pb2_grpc,
+    machine_pb2,
+    machine_pb2_grpc,
     match_pb2,
     match_pb2_grpc,
     recognition_pb2,
@@ -41,7 +41,7 @@ SERVICES = (
     watchlist_pb2.DESCRIPTOR.services_by_name["WatchlistService"].full_name,
     deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"].full_name,
     camera_pb2.DESCRIPTOR.services_by_name["CameraService"].full_name,
-    identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name,
+    machine_pb2.DESCRIPTOR.services_by_name["MachineService"].full_name,
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
 )
 HANDSHAKE_MS_MAX = 10_000
@@ -78,7 +78,7 @@ def add_services(
     watchlist: watchlist_pb2_grpc.WatchlistServiceServicer,
     deployments: deployment_pb2_grpc.DeploymentServiceServicer,
     cameras: camera_pb2_grpc.CameraServiceServicer,
-    identity: identity_pb2_grpc.IdentityServiceServicer,
+    machines: machine_pb2_grpc.MachineServiceServicer,
 ) -> health.aio.HealthServicer:
     """Adds every service, then compares their methods with the permission table.
 
@@ -89,7 +89,7 @@ def add_services(
     watchlist_pb2_grpc.add_WatchlistServiceServicer_to_server(watchlist, server)
     deployment_pb2_grpc.add_DeploymentServiceServicer_to_server(deployments, server)
     camera_pb2_grpc.add_CameraServiceServicer_to_server(cameras, server)
-    identity_pb2_grpc.add_IdentityServiceServicer_to_server(identity, server)
+    machine_pb2_grpc.add_MachineServiceServicer_to_server(machines, server)
     statuses = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(statuses, server)
     add_reflection(server, SERVICES)

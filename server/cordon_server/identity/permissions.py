@@ -39,7 +39,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "/cordon.v1.CameraService/GetCamera": _STAFF,
     "/cordon.v1.CameraService/ListCameras": _STAFF,
     "/cordon.v1.CameraService/RevokeCamera": _ADMIN,
-    "/cordon.v1.IdentityService/IssueCertificate": _ADMIN,
+    "/cordon.v1.MachineService/IssueCertificate": _ADMIN,
     "/grpc.health.v1.Health/Check": _EVERYONE,
     "/grpc.health.v1.Health/List": _EVERYONE,
     "/grpc.health.v1.Health/Watch": _EVERYONE,

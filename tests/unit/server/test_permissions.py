@@ -42,7 +42,7 @@ INTENDED: dict[str, dict[str, set[Role]]] = {
         "ListCameras": {R, A},
         "RevokeCamera": {A},
     },
-    "cordon.v1.IdentityService": {"IssueCertificate": {A}},
+    "cordon.v1.MachineService": {"IssueCertificate": {A}},
     "grpc.health.v1.Health": {name: {C, R, A} for name in ("Check", "List", "Watch")},
     "grpc.reflection.v1.ServerReflection": {"ServerReflectionInfo": {C, R, A}},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": {C, R, A}},

@@ -13,9 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cordon.v1 import identity_pb2
+from cordon.v1 import machine_pb2
 from cordon_server.api import convert
-from cordon_server.api.identity import IdentityServicer, _life
+from cordon_server.api.machines import MachineServicer, _life
 from cordon_server.api.matches import _token_sequence
 from cordon_server.authority.cameras import Cameras
 from cordon_server.domain import InvalidInput, NotFound, NotReady
@@ -47,7 +47,7 @@ def test_moments_survive_the_wire(moment: datetime) -> None:
 def test_any_lifetime_is_within_bounds_or_the_callers_fault(seconds: int, nanos: int) -> None:
     lifetime = Duration(seconds=seconds, nanos=nanos)
     try:
-        life = _life(identity_pb2.IssueCertificateRequest(lifetime=lifetime))
+        life = _life(machine_pb2.IssueCertificateRequest(lifetime=lifetime))
     except InvalidInput as refused:
         assert refused.field == "lifetime"  # noqa: PT017  # or none is raised
         return
@@ -95,17 +95,17 @@ def cameras(registry: Environment, clock: Clock) -> Cameras:
 
 
 @pytest.fixture
-def servicer(registry: Environment, cameras: Cameras, clock: Clock) -> IdentityServicer:
+def servicer(registry: Environment, cameras: Cameras, clock: Clock) -> MachineServicer:
     ledger = RequestLedger(registry, clock=clock)
-    return IdentityServicer(make_authority("site.local"), "site.local", cameras, ledger)
+    return MachineServicer(make_authority("site.local"), "site.local", cameras, ledger)
 
 
 def a_request(
-    role: identity_pb2.Role.ValueType, name: str, *, trial: bool = False
-) -> identity_pb2.IssueCertificateRequest:
+    role: machine_pb2.Role.ValueType, name: str, *, trial: bool = False
+) -> machine_pb2.IssueCertificateRequest:
     key = ec.generate_private_key(ec.SECP256R1())
     csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return identity_pb2.IssueCertificateRequest(
+    return machine_pb2.IssueCertificateRequest(
         role=role,
         id=name,
         csr_der=csr.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER),
@@ -114,13 +114,13 @@ def a_request(
 
 
 async def issue(
-    servicer: IdentityServicer, request: identity_pb2.IssueCertificateRequest
-) -> identity_pb2.IssueCertificateResponse:
+    servicer: MachineServicer, request: machine_pb2.IssueCertificateRequest
+) -> machine_pb2.IssueCertificateResponse:
     return await servicer._issue(request)
 
 
-async def test_a_certificate_is_issued_for_what_was_asked(servicer: IdentityServicer) -> None:
-    issued = await issue(servicer, a_request(identity_pb2.ROLE_CONTROL, "anna"))
+async def test_a_certificate_is_issued_for_what_was_asked(servicer: MachineServicer) -> None:
+    issued = await issue(servicer, a_request(machine_pb2.ROLE_CONTROL, "anna"))
 
     peer = read_certificate(issued.certificate_pem.encode())
     assert peer is not None
@@ -128,16 +128,16 @@ async def test_a_certificate_is_issued_for_what_was_asked(servicer: IdentityServ
     assert issued.not_after.ToDatetime(UTC) == peer.not_after
 
 
-async def test_a_trial_issues_nothing(servicer: IdentityServicer) -> None:
-    request = a_request(identity_pb2.ROLE_CONTROL, "anna", trial=True)
+async def test_a_trial_issues_nothing(servicer: MachineServicer) -> None:
+    request = a_request(machine_pb2.ROLE_CONTROL, "anna", trial=True)
 
-    assert await issue(servicer, request) == identity_pb2.IssueCertificateResponse()
+    assert await issue(servicer, request) == machine_pb2.IssueCertificateResponse()
 
 
 async def test_a_camera_is_certified_once_it_is_registered_and_until_it_is_revoked(
-    servicer: IdentityServicer, cameras: Cameras
+    servicer: MachineServicer, cameras: Cameras
 ) -> None:
-    request = a_request(identity_pb2.ROLE_CAMERA, "north")
+    request = a_request(machine_pb2.ROLE_CAMERA, "north")
     with pytest.raises(NotFound):
         await issue(servicer, request)
     await cameras.create("north", "", dry_run=False)

@@ -1,4 +1,4 @@
-"""IdentityService: client certificates of the site."""
+"""MachineService: client certificates of the site."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cordon.v1 import identity_pb2, identity_pb2_grpc
+from cordon.v1 import machine_pb2, machine_pb2_grpc
 from cordon_server.api import convert
 from cordon_server.api.edge import Context, caller
 from cordon_server.authority.cameras import Cameras
@@ -23,13 +23,13 @@ from cordon_server.identity.names import Role, SpiffeId
 from cordon_server.store.requests import RequestLedger
 
 ROLES = {
-    identity_pb2.ROLE_CAMERA: Role.CAMERA,
-    identity_pb2.ROLE_CONTROL: Role.CONTROL,
-    identity_pb2.ROLE_ADMIN: Role.ADMIN,
+    machine_pb2.ROLE_CAMERA: Role.CAMERA,
+    machine_pb2.ROLE_CONTROL: Role.CONTROL,
+    machine_pb2.ROLE_ADMIN: Role.ADMIN,
 }
 
 
-class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
+class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
     """Issues certificates."""
 
     def __init__(
@@ -41,19 +41,19 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self._ledger = ledger
 
     async def IssueCertificate(  # noqa: N802  # gRPC's name
-        self, request: identity_pb2.IssueCertificateRequest, context: Context
-    ) -> identity_pb2.IssueCertificateResponse:
+        self, request: machine_pb2.IssueCertificateRequest, context: Context
+    ) -> machine_pb2.IssueCertificateResponse:
         return await self._ledger.once(
             f"{caller().spiffe_id} IssueCertificate",
             request.request_id,
             request,
-            identity_pb2.IssueCertificateResponse(),
+            machine_pb2.IssueCertificateResponse(),
             lambda: self._issue(request),
         )
 
     async def _issue(
-        self, request: identity_pb2.IssueCertificateRequest
-    ) -> identity_pb2.IssueCertificateResponse:
+        self, request: machine_pb2.IssueCertificateRequest
+    ) -> machine_pb2.IssueCertificateResponse:
         role = ROLES[request.role]
         if role is Role.CAMERA:
             camera = await self._cameras.get(request.id)
@@ -64,10 +64,10 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         public_key = read_csr(request.csr_der)
         life = _life(request)
         if request.validate_only:
-            return identity_pb2.IssueCertificateResponse()
+            return machine_pb2.IssueCertificateResponse()
         spiffe_id = SpiffeId(self._site, role, request.id)
         certificate = self._authority.issue_client(public_key, spiffe_id, life)
-        return identity_pb2.IssueCertificateResponse(
+        return machine_pb2.IssueCertificateResponse(
             certificate_pem=certificate.public_bytes(Encoding.PEM).decode(),
             ca_pem=self._authority.pem.decode(),
             spiffe_id=str(spiffe_id),
@@ -75,7 +75,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         )
 
 
-def _life(request: identity_pb2.IssueCertificateRequest) -> timedelta:
+def _life(request: machine_pb2.IssueCertificateRequest) -> timedelta:
     if not request.HasField("lifetime"):
         return CLIENT_LIFE
     seconds = request.lifetime.seconds
