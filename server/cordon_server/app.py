@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from grpc_health.v1 import health_pb2
 
+from cordon.v1.machine_pb2_grpc import add_EnrolmentServiceServicer_to_server
 from cordon_server.api.cameras import CameraServicer
 from cordon_server.api.deployments import DeploymentServicer
+from cordon_server.api.edge import Edge
+from cordon_server.api.enrolment import EnrolmentServicer
 from cordon_server.api.machines import MachineServicer
 from cordon_server.api.matches import MatchServicer
 from cordon_server.api.recognition import RecognitionServicer
-from cordon_server.api.server import SERVICES, add_services, make_server
+from cordon_server.api.server import (
+    SERVICES,
+    add_services,
+    make_enrolment_server,
+    make_server,
+)
 from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.config import Settings
-from cordon_server.identity.certificates import load_authority
+from cordon_server.identity.calls import LiveCalls
+from cordon_server.identity.enrolment import ENROLMENTS, Enrolments
+from cordon_server.identity.hierarchy import load_authority
+from cordon_server.identity.issuance import Issuer
+from cordon_server.identity.rates import RateLimit
+from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, CertificateRegister
+from cordon_server.identity.serving import ServerCertificate
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
 from cordon_server.recognition.decide import DecisionRule
@@ -45,7 +61,14 @@ from cordon_server.store.sealing import PlainSealer
 
 log = structlog.get_logger()
 
-REGISTRY_TABLES = (CAMERAS, DEPLOYMENTS, REQUESTS)
+REGISTRY_TABLES = (
+    CAMERAS,
+    DEPLOYMENTS,
+    REQUESTS,
+    CERTIFICATES,
+    CERTIFICATE_KEYS,
+    ENROLMENTS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +76,7 @@ class Running:
     """A server that answers."""
 
     port: int
+    enrolment_port: int
     provider: str
 
 
@@ -71,11 +95,9 @@ async def running(
     galleries of armed deployments are loaded. Raises the `OurFault`s of a server that cannot start.
     """
     async with AsyncExitStack() as stack:
-        # First what only one server may have: the data directory and the port.
+        # First what only one server may have: the data directory.
         stack.enter_context(locked(settings.storage.data))
-        server, port = make_server(
-            settings.listen, settings.site, settings.storage.certificates, clock=clock
-        )
+        certificate = ServerCertificate(settings.storage.certificates, clock=clock)
         authority = load_authority(settings.storage.certificates)
 
         writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="writer"))
@@ -95,6 +117,18 @@ async def running(
             clock=clock,
         )
         ledger = RequestLedger(registry, clock=clock)
+        register = CertificateRegister(registry, clock=clock)
+        issuer = Issuer(registry, authority, settings.site, cameras, clock=clock)
+        enrolments = Enrolments(registry, issuer)
+        calls: LiveCalls[Any] = LiveCalls([register.judge], clock=clock)
+        rate = RateLimit(now_s=time.monotonic)
+
+        # Ports that are taken are said so before the models' seconds.
+        edge = Edge(site=settings.site, clock=clock, denied=register, calls=calls)
+        server, port = make_server(settings.listen, certificate, edge)
+        enrolling, enrolment_port = make_enrolment_server(
+            settings.listen, settings.listen.port_of_enrolment(port), certificate, rate
+        )
 
         models = await asyncio.to_thread(open_pack, settings)
         measured = await asyncio.to_thread(calibration, models, settings)
@@ -141,12 +175,30 @@ async def running(
                 deployments, live, ledger, threshold_default=models.pack.score_threshold
             ),
             cameras=CameraServicer(cameras, live, ledger),
-            machines=MachineServicer(authority, settings.site, cameras, ledger),
+            machines=MachineServicer(
+                issuer,
+                enrolments,
+                register,
+                calls,
+                ledger,
+                enrolment_address=lambda: _address(certificate.shown.hosts[0], enrolment_port),
+                clock=clock,
+            ),
+        )
+        add_EnrolmentServiceServicer_to_server(
+            EnrolmentServicer(issuer, enrolments, rate), enrolling
         )
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        guarding = [tasks.create_task(calls.run()), tasks.create_task(certificate.watch())]
         await server.start()
-        log.info("server.listening", host=settings.listen.host, port=port)
+        await enrolling.start()
+        log.info(
+            "server.listening",
+            host=settings.listen.host,
+            port=port,
+            enrolment_port=enrolment_port,
+        )
 
         await asyncio.to_thread(_warm_up, models, settings)
         await live.start()
@@ -156,16 +208,23 @@ async def running(
             "server.serving", pid=os.getpid(), port=port, provider=models.provider, workers=count
         )
         try:
-            yield Running(port, models.provider)
+            yield Running(port, enrolment_port, models.provider)
         finally:
             # Say so, send the cameras away, let calls finish, then stop what they used.
             await health.enter_graceful_shutdown()
             log.info("server.draining")
+            await enrolling.stop(0)
             await live.stop()
             await server.stop(settings.listen.grace_s)
+            for task in guarding:
+                task.cancel()
             await asyncio.to_thread(scheduler.stop, settings.listen.grace_s)
             await live.close()
             log.info("server.stopped")
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def open_pack(settings: Settings) -> Models:

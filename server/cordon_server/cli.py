@@ -76,26 +76,47 @@ def init(
     ] = None,
     bind: Annotated[str, typer.Option(help="Address to bind.")] = "0.0.0.0",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 7443,
-    admin: Annotated[str, typer.Option(help="The first administrator's name.")] = "first",
+    workstation: Annotated[
+        str, typer.Option(help="Name of the workstation that is certified for administration.")
+    ] = "first",
+    root_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the passphrase of the root key; without, one is made."),
+    ] = None,
 ) -> None:
-    """Make a new site: certificate authority, server certificate, first administrator, settings."""
+    """Make a new site: authorities, server certificate, first workstation, settings."""
+    from cordon_server.identity.hierarchy import new_passphrase
     from cordon_server.identity.names import NAME_PATTERN
     from cordon_server.site import make_site
 
+    passphrase = new_passphrase()
     with _errors():
         if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", site):
             raise ConfigInvalid("--site must be lower-case letters, digits, dots and hyphens")
-        if not re.fullmatch(NAME_PATTERN, admin):
-            raise ConfigInvalid("--admin must be lower-case letters, digits and hyphens")
-        hosts = tuple(host or ("localhost", "127.0.0.1"))
-        settings = make_site(folder, site=site, hosts=hosts, bind=bind, port=port, admin=admin)
+        if not re.fullmatch(NAME_PATTERN, workstation):
+            raise ConfigInvalid("--workstation must be lower-case letters, digits and hyphens")
+        made = make_site(
+            folder,
+            site=site,
+            hosts=tuple(host or ("localhost", "127.0.0.1")),
+            bind=bind,
+            port=port,
+            workstation=workstation,
+            root_passphrase=(_secret(root_passphrase_file) if root_passphrase_file else passphrase),
+        )
     print(f"site {site} is made in {folder}")
-    print(f"  settings        {settings}")
-    print(f"  certificates    {folder / 'certs'} (keep ca-key.pem safe: whoever has it is anyone)")
-    print(f"  administrator   {folder / 'admin'}")
+    print(f"  settings        {made.settings}")
+    print(f"  certificates    {folder / 'certs'}")
+    print(f"  workstation     {made.identity}")
+    print(f"  root authority  {made.root}")
+    if root_passphrase_file is None:
+        print(f"  its passphrase  {passphrase}")
+        print("                  Shown this once: write it down, apart from the key.")
+    print("now move the root authority off this server, to two places that are kept locked:")
+    print(f"  {made.root}  (needed when the issuing authority is renewed, and by nothing before)")
     print("next:")
-    print(f"  cordon server run --config {settings}")
-    print(f"  cordon status --identity {folder / 'admin'}")
+    print(f"  cordon server run --config {made.settings}")
+    print(f"  cordon status --identity {made.identity}")
 
 
 @app.command(epilog="Example: cordon server run --config ./site/cordon.toml")
@@ -126,7 +147,7 @@ def check(
     """Check settings, certificates, models and provider without opening a port."""
     from cordon_server.app import calibration, open_pack
     from cordon_server.config import load_settings
-    from cordon_server.identity.certificates import load_authority
+    from cordon_server.identity.hierarchy import load_authority
 
     with _errors():
         settings = load_settings(config, _overrides(None, None, provider))
@@ -156,6 +177,14 @@ def check(
         for field, value in values.items():
             print(f"{section + '.' + field:<40} {value}")
     print("ok")
+
+
+def _secret(path: Path) -> str:
+    """The first line of a file."""
+    try:
+        return path.read_text().splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise ConfigInvalid(f"{path} cannot be read as a line of text ({error})") from error
 
 
 async def _serve(settings: object) -> None:

@@ -9,7 +9,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -19,7 +21,8 @@ from google.protobuf.message import Message
 from cordon_server.api import rules
 from cordon_server.api.errors import status_of, trailing_details
 from cordon_server.domain import CordonError
-from cordon_server.identity.peers import Peer, identify
+from cordon_server.identity.calls import Call, LiveCalls
+from cordon_server.identity.peers import DenyList, Peer, identify
 from cordon_server.identity.permissions import check_permitted
 
 log = structlog.get_logger()
@@ -40,9 +43,18 @@ def caller() -> Peer:
 class Edge(grpc.aio.ServerInterceptor):
     """Authorises, validates, translates and logs every call of every service."""
 
-    def __init__(self, *, site: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        site: str,
+        clock: Callable[[], datetime],
+        denied: DenyList,
+        calls: LiveCalls[Any],
+    ) -> None:
         self._site = site
         self._clock = clock
+        self._denied = denied
+        self._calls = calls
 
     async def intercept_service(
         self,
@@ -80,34 +92,63 @@ class Edge(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _guarded(self, method: str, context: Context) -> AsyncIterator[None]:
-        started, peer, outcome = time.monotonic(), None, "OK"
-        try:
-            peer = identify(context.auth_context(), self._site, self._clock())
+        who = Who()
+        async with answering(method, context, who):
+            peer = identify(context.auth_context(), self._site, self._clock(), self._denied)
+            who.peer = str(peer.spiffe_id)
             check_permitted(method, peer)
             _PEER.set(peer)
             context.set_trailing_metadata(((TIME_KEY, self._clock().isoformat()),))
-            yield
-        except asyncio.CancelledError:
-            outcome = "CANCELLED"
-            raise
-        except grpc.aio.AbortError:
-            outcome = "ABORTED"
-            raise
-        except Exception as raised:  # the top: the caller hears of it, the log tells all
-            error = _innermost(raised)
-            code, text = status_of(error)
-            outcome = code.name
-            if not isinstance(error, CordonError) or code is grpc.StatusCode.INTERNAL:
-                log.error("call.failed", method=method, exc_info=error)
-            await context.abort(code, text, trailing_details(error))
-        finally:
-            log.info(
-                "call",
-                method=method,
-                peer=str(peer.spiffe_id) if peer else None,
-                outcome=outcome,
-                ms=round(1000 * (time.monotonic() - started), 1),
-            )
+            who.call = Call(method, peer, None, partial(_abort, context), asyncio.current_task())
+            with self._calls.running(who.call):
+                yield
+
+
+@dataclass(slots=True)
+class Who:
+    """Who called, as far as it is known."""
+
+    peer: str | None = None
+    call: Call[Any] | None = None
+
+
+@asynccontextmanager
+async def answering(method: str, context: Context, who: Who) -> AsyncIterator[None]:
+    """Turns an error of the block into the call's status, and logs the call."""
+    started, outcome = time.monotonic(), "OK"
+    try:
+        yield
+    except asyncio.CancelledError:
+        outcome = "CANCELLED"
+        if who.call is not None and who.call.ended_by is not None:
+            outcome = status_of(who.call.ended_by)[0].name
+        raise
+    except grpc.aio.AbortError:
+        outcome = "ABORTED"
+        raise
+    except Exception as raised:  # the top: the caller hears of it, the log tells all
+        error = _innermost(raised)
+        code, text = status_of(error)
+        outcome = code.name
+        if not isinstance(error, CordonError) or code is grpc.StatusCode.INTERNAL:
+            log.error("call.failed", method=method, exc_info=error)
+        await context.abort(code, text, trailing_details(error))
+    finally:
+        log.info(
+            "call",
+            method=method,
+            peer=who.peer,
+            outcome=outcome,
+            ms=round(1000 * (time.monotonic() - started), 1),
+        )
+
+
+async def _abort(context: Context, error: CordonError) -> None:
+    """Ends a call from outside its handler."""
+    try:
+        await context.abort(*status_of(error), trailing_details(error))
+    except (grpc.aio.AbortError, grpc.aio.UsageError, grpc.aio.InternalError, RuntimeError):
+        return  # it is raised for the handler's sake; or the call has ended by itself
 
 
 def _innermost(error: BaseException) -> BaseException:

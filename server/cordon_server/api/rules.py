@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from cordon_server.domain import InvalidInput
-from cordon_server.identity.names import NAME_PATTERN
+from cordon_server.identity.names import NAME_PATTERN, parse_spiffe_id
 
 Rule = Callable[[Any], str | None]
 """Takes a field's value; returns the rule in words when the value breaks it."""
@@ -78,6 +78,10 @@ def _request_id(value: str) -> str | None:
     return None if not value or _UUID.fullmatch(value) else "must be a UUID or empty"
 
 
+def _spiffe_id(value: str) -> str | None:
+    return None if parse_spiffe_id(value) else "must be spiffe://SITE/ROLE/NAME"
+
+
 def _point(value: Any) -> str | None:
     inside = between(0, 100_000)
     return None if value is None else inside(value.x) or inside(value.y)
@@ -95,6 +99,7 @@ _entry = matches(
 _match = matches(
     rf"deployments/{NAME_PATTERN}/matches/[1-9][0-9]{{0,18}}", "deployments/NAME/matches/SEQUENCE"
 )
+_certificate = matches(r"certificates/[0-9a-f]{64}", "certificates/SHA256")
 _page = {
     "page_size": between(0, PAGE_SIZE_MAX),
     "page_token": optional(matches(r"[A-Za-z0-9._=-]{1,128}", "a token from the page before")),
@@ -145,11 +150,23 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.GetCameraRequest": {"name": _camera},
     "cordon.v1.ListCamerasRequest": _page,
     "cordon.v1.RevokeCameraRequest": {"name": _camera, **_mutation},
+    "cordon.v1.CreateEnrolmentTokenRequest": {"role": one_of(1, 2, 3), "id": _name, **_mutation},
     "cordon.v1.IssueCertificateRequest": {
         "role": one_of(1, 2, 3),
         "id": _name,
         "csr_der": present,
         **_mutation,
+    },
+    "cordon.v1.RenewCertificateRequest": {"csr_der": present},
+    "cordon.v1.ListCertificatesRequest": {"spiffe_id": optional(_spiffe_id), **_page},
+    "cordon.v1.RevokeCertificateRequest": {
+        "name": optional(_certificate),
+        "spiffe_id": optional(_spiffe_id),
+        **_mutation,
+    },
+    "cordon.v1.EnrolRequest": {
+        "token": matches(r"[\x21-\x7e]{1,256}", "a token"),
+        "csr_der": present,
     },
 }
 
