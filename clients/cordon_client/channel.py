@@ -47,11 +47,17 @@ async def open_channel(identity: ClientIdentity) -> AsyncIterator[grpc.aio.Chann
 @asynccontextmanager
 async def connected(identity: ClientIdentity) -> AsyncIterator[grpc.aio.Channel]:
     """A channel for the block; an RPC error that leaves the block leaves as a ClientError."""
-    async with open_channel(identity) as channel:
-        try:
-            yield channel
-        except grpc.aio.AioRpcError as error:
-            raise await explain(error, identity) from error
+    async with explained(identity), open_channel(identity) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def explained(identity: ClientIdentity) -> AsyncIterator[None]:
+    """An RPC error that leaves the block leaves as a ClientError."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise await explain(error, identity) from error
 
 
 async def explain(error: grpc.aio.AioRpcError, identity: ClientIdentity) -> ClientError:

@@ -182,7 +182,7 @@ def _settings_folder() -> Path:
 
 def _profile() -> str | None:
     """The profile named nearest to the command."""
-    context: Context | None = _context()
+    context: Any = _context()
     while context is not None:
         if name := context.params.get("profile"):
             return str(name)
