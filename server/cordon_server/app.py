@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import structlog
 from grpc_health.v1 import health_pb2
@@ -20,6 +19,7 @@ from cordon_server.api.cameras import CameraServicer
 from cordon_server.api.deployments import DeploymentServicer
 from cordon_server.api.edge import Edge
 from cordon_server.api.enrolment import EnrolmentServicer
+from cordon_server.api.identity import IdentityServicer
 from cordon_server.api.machines import MachineServicer
 from cordon_server.api.matches import MatchServicer
 from cordon_server.api.recognition import RecognitionServicer
@@ -34,13 +34,20 @@ from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.config import Settings
+from cordon_server.identity.admission import Admission
+from cordon_server.identity.attempts import AttemptLimits, Attempts
 from cordon_server.identity.calls import LiveCalls
 from cordon_server.identity.enrolment import ENROLMENTS, Enrolments
 from cordon_server.identity.hierarchy import load_authority
 from cordon_server.identity.issuance import Issuer
+from cordon_server.identity.keys import SIGNING_KEYS, SigningKeys
+from cordon_server.identity.passwords import Passwords
+from cordon_server.identity.people import People
 from cordon_server.identity.rates import RateLimit
 from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, CertificateRegister
 from cordon_server.identity.serving import ServerCertificate
+from cordon_server.identity.sessions import SESSIONS, SessionRules
+from cordon_server.identity.users import USERS, Users
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
 from cordon_server.recognition.decide import DecisionRule
@@ -68,6 +75,9 @@ REGISTRY_TABLES = (
     CERTIFICATES,
     CERTIFICATE_KEYS,
     ENROLMENTS,
+    USERS,
+    SESSIONS,
+    SIGNING_KEYS,
 )
 
 
@@ -120,11 +130,25 @@ async def running(
         register = CertificateRegister(registry, clock=clock)
         issuer = Issuer(registry, authority, settings.site, cameras, clock=clock)
         enrolments = Enrolments(registry, issuer)
-        calls: LiveCalls[Any] = LiveCalls([register.judge], clock=clock)
+        users = Users(registry, count_max=settings.identity.users_max, clock=clock)
+        comparing = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="passwords"))
+        people = People(
+            registry,
+            Passwords(comparing),
+            Attempts(_attempt_limits(settings), clock=clock),
+            SigningKeys(registry, clock=clock),
+            _session_rules(settings),
+            site=settings.site,
+            clock=clock,
+        )
+        admission = Admission(people, clock=clock)
+        calls = LiveCalls([register.judge, admission.judge], clock=clock)
         rate = RateLimit(now_s=time.monotonic)
 
         # Ports that are taken are said so before the models' seconds.
-        edge = Edge(site=settings.site, clock=clock, denied=register, calls=calls)
+        edge = Edge(
+            site=settings.site, clock=clock, denied=register, admission=admission, calls=calls
+        )
         server, port = make_server(settings.listen, certificate, edge)
         enrolling, enrolment_port = make_enrolment_server(
             settings.listen, settings.listen.port_of_enrolment(port), certificate, rate
@@ -184,6 +208,7 @@ async def running(
                 enrolment_address=lambda: _address(certificate.shown.hosts[0], enrolment_port),
                 clock=clock,
             ),
+            people=IdentityServicer(people, users, calls, ledger, clock=clock),
         )
         add_EnrolmentServiceServicer_to_server(
             EnrolmentServicer(issuer, enrolments, rate), enrolling
@@ -283,6 +308,26 @@ def _load_rules(settings: Settings) -> LoadRules:
 
 def _warm_up(models: Models, settings: Settings) -> None:
     models.warm_up(settings.recognition.detector_width, settings.recognition.detector_height)
+
+
+def _session_rules(settings: Settings) -> SessionRules:
+    identity = settings.identity
+    return SessionRules(
+        life_max=timedelta(hours=identity.session_hours_max),
+        idle_max=timedelta(minutes=identity.idle_minutes_max),
+        token_life=timedelta(minutes=identity.token_minutes),
+        fresh_for=timedelta(seconds=identity.fresh_password_s),
+        per_user_max=identity.sessions_per_user_max,
+    )
+
+
+def _attempt_limits(settings: Settings) -> AttemptLimits:
+    identity = settings.identity
+    return AttemptLimits(
+        per_user_max=identity.wrong_passwords_max,
+        per_machine_max=identity.wrong_passwords_per_machine_max,
+        window=timedelta(minutes=identity.wrong_passwords_minutes),
+    )
 
 
 def _stream_limits(settings: Settings) -> StreamLimits:

@@ -83,18 +83,27 @@ def init(
         Path | None,
         typer.Option(help="File with the passphrase of the root key; without, one is made."),
     ] = None,
+    admin: Annotated[str, typer.Option(help="User name of the first administrator.")] = "first",
+    admin_password_file: Annotated[
+        Path | None,
+        typer.Option(help="File with his password; without, one for his first sign-in is made."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Make a new site: authorities, server certificate, first workstation, settings."""
+    """Make a new site: authorities, server certificate, first workstation and administrator."""
     from cordon_server.identity.hierarchy import new_passphrase
     from cordon_server.identity.names import NAME_PATTERN
-    from cordon_server.site import make_site
+    from cordon_server.identity.passwords import make_password
+    from cordon_server.site import FirstAdministrator, make_site
 
-    passphrase = new_passphrase()
+    passphrase, password = new_passphrase(), make_password()
     with _errors():
         if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", site):
             raise ConfigInvalid("--site must be lower-case letters, digits, dots and hyphens")
         if not re.fullmatch(NAME_PATTERN, workstation):
             raise ConfigInvalid("--workstation must be lower-case letters, digits and hyphens")
+        if not re.fullmatch(NAME_PATTERN, admin):
+            raise ConfigInvalid("--admin must be lower-case letters, digits and hyphens")
         made = make_site(
             folder,
             site=site,
@@ -103,7 +112,25 @@ def init(
             port=port,
             workstation=workstation,
             root_passphrase=(_secret(root_passphrase_file) if root_passphrase_file else passphrase),
+            administrator=FirstAdministrator(
+                admin,
+                _secret(admin_password_file) if admin_password_file else password,
+                must_change_password=admin_password_file is None,
+            ),
         )
+    if as_json:
+        facts = {
+            "site": site,
+            "settings": str(made.settings),
+            "certificates": str(folder / "certs"),
+            "workstation": str(made.identity),
+            "root": str(made.root),
+            "root_passphrase": None if root_passphrase_file else passphrase,
+            "administrator": admin,
+            "administrator_password": None if admin_password_file else password,
+        }
+        print(json.dumps(facts))
+        return
     print(f"site {site} is made in {folder}")
     print(f"  settings        {made.settings}")
     print(f"  certificates    {folder / 'certs'}")
@@ -112,11 +139,15 @@ def init(
     if root_passphrase_file is None:
         print(f"  its passphrase  {passphrase}")
         print("                  Shown this once: write it down, apart from the key.")
+    print(f"  administrator   {admin}")
+    if admin_password_file is None:
+        print(f"  his password    {password}")
+        print("                  Shown this once, and good for one sign-in, which changes it.")
     print("now move the root authority off this server, to two places that are kept locked:")
     print(f"  {made.root}  (needed when the issuing authority is renewed, and by nothing before)")
     print("next:")
     print(f"  cordon server run --config {made.settings}")
-    print(f"  cordon status --identity {made.identity}")
+    print(f"  cordon admin sign-in {admin} --identity {made.identity}")
 
 
 @app.command(epilog="Example: cordon server run --config ./site/cordon.toml")

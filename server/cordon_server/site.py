@@ -1,11 +1,13 @@
-"""Makes a site: settings, root and issuing authority, server certificate, first workstation."""
+"""Makes a site: settings, root and issuing authority, server certificate, first workstation,
+first administrator.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,13 +27,15 @@ from cordon_server.identity.hierarchy import (
     save_authority,
     save_root,
 )
-from cordon_server.identity.names import Role, SpiffeId
+from cordon_server.identity.names import PersonRole, Role, SpiffeId
+from cordon_server.identity.passwords import check_acceptable, hash_password
 from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, record_certificate
 from cordon_server.identity.serving import SERVER_CERTIFICATE, SERVER_KEY
+from cordon_server.identity.users import USERS, UserRecord, put_user
 from cordon_server.store.environment import Environment, Transaction
 from cordon_server.store.sealing import PlainSealer
 
-TABLES = (CERTIFICATES, CERTIFICATE_KEYS)
+TABLES = (CERTIFICATES, CERTIFICATE_KEYS, USERS)
 """What is written into the registry here; the server adds its others."""
 REGISTRY_BYTES_MAX = 16 * 2**20
 SETTINGS_TEMPLATE = """\
@@ -46,6 +50,16 @@ port = {port}
 data = "data"
 certificates = "certs"
 """
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAdministrator:
+    """Who registers all others."""
+
+    user_id: str
+    password: str = field(repr=False)
+    must_change_password: bool
+    """Whether the password is for the first sign-in alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +82,19 @@ def make_site(
     port: int,
     workstation: str,
     root_passphrase: str,
+    administrator: FirstAdministrator,
 ) -> MadeSite:
     """Makes the site in an empty or new folder.
 
     `hosts` are the names and addresses that clients reach the server by; the first goes into the
     workstation's identity. Raises `AlreadyExists` rather than touch a site that is there,
     `ConfigInvalid` for a host that cannot be one, a passphrase that could be guessed or a folder
-    that cannot be written.
+    that cannot be written, `InvalidInput` for a password that could be guessed.
     """
     for host in (*hosts, bind):
         check_host(host)
     check_passphrase(root_passphrase)
+    check_acceptable(administrator.password, known=(administrator.user_id, site))
     made = MadeSite(folder / "cordon.toml", folder / "root", folder / "admin")
     _make_folders(folder, made)
     now = datetime.now(UTC)
@@ -93,10 +109,14 @@ def make_site(
     key = ec.generate_private_key(ec.SECP256R1())
     spiffe_id = SpiffeId(site, Role.ADMIN, workstation)
     certificate = authority.issue_client(key.public_key(), spiffe_id, LIFE_MAX[Role.ADMIN], now=now)
-    _write_registry(
-        folder / "data" / "registry",
-        lambda txn: record_certificate(txn, certificate, spiffe_id, issued_by="init", now=now),
-    )
+    user = _record(administrator, now)
+
+    def act(txn: Transaction) -> None:
+        record_certificate(txn, certificate, spiffe_id, issued_by="init", now=now)
+        put_user(txn, user)
+
+    # Before the server has ever run: there is no moment when whoever comes first is administrator.
+    _write_registry(folder / "data" / "registry", act)
     _write_identity(
         made.identity,
         server=f"{_bracketed(hosts[0])}:{port}",
@@ -135,6 +155,17 @@ def _write_registry(folder: Path, act: Callable[[Transaction], object]) -> None:
         )
         registry.write_now(act)
         registry.close_now()
+
+
+def _record(administrator: FirstAdministrator, now: datetime) -> UserRecord:
+    return UserRecord(
+        administrator.user_id,
+        "",
+        (PersonRole.ADMINISTRATOR,),
+        hash_password(administrator.password),
+        now,
+        must_change_password=administrator.must_change_password,
+    )
 
 
 def _write_identity(

@@ -21,23 +21,34 @@ from google.protobuf.message import Message
 from cordon_server.api import rules
 from cordon_server.api.errors import status_of, trailing_details
 from cordon_server.domain import CordonError
+from cordon_server.identity.admission import Admission, Admitted
 from cordon_server.identity.calls import Call, LiveCalls
 from cordon_server.identity.peers import DenyList, Peer, identify
-from cordon_server.identity.permissions import check_permitted
+from cordon_server.identity.people import Person
 
 log = structlog.get_logger()
 
 TIME_KEY = "cordon-time"
 """Of the trailing metadata that tells a caller the server's clock; `cordon doctor` compares."""
 
-_PEER: ContextVar[Peer] = ContextVar("peer")
+_ADMITTED: ContextVar[Admitted] = ContextVar("admitted")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def caller() -> Peer:
-    """Who made the running call."""
-    return _PEER.get()
+    """Which machine made the running call."""
+    return _ADMITTED.get().peer
+
+
+def signed_in() -> Person | None:
+    """Who made the running call; None where the certificate alone did."""
+    return _ADMITTED.get().person
+
+
+def justification() -> str:
+    """Why the running call was made, in the caller's words; empty where he gave none."""
+    return _ADMITTED.get().justification
 
 
 class Edge(grpc.aio.ServerInterceptor):
@@ -49,11 +60,13 @@ class Edge(grpc.aio.ServerInterceptor):
         site: str,
         clock: Callable[[], datetime],
         denied: DenyList,
-        calls: LiveCalls[Any],
+        admission: Admission,
+        calls: LiveCalls[Person],
     ) -> None:
         self._site = site
         self._clock = clock
         self._denied = denied
+        self._admission = admission
         self._calls = calls
 
     async def intercept_service(
@@ -96,10 +109,13 @@ class Edge(grpc.aio.ServerInterceptor):
         async with answering(method, context, who):
             peer = identify(context.auth_context(), self._site, self._clock(), self._denied)
             who.peer = str(peer.spiffe_id)
-            check_permitted(method, peer)
-            _PEER.set(peer)
+            admitted = self._admission.admit(method, peer, context.invocation_metadata() or ())
+            _ADMITTED.set(admitted)
+            who.person = admitted.person.user_id if admitted.person else None
             context.set_trailing_metadata(((TIME_KEY, self._clock().isoformat()),))
-            who.call = Call(method, peer, None, partial(_abort, context), asyncio.current_task())
+            who.call = Call(
+                method, peer, admitted.person, partial(_abort, context), asyncio.current_task()
+            )
             with self._calls.running(who.call):
                 yield
 
@@ -109,7 +125,8 @@ class Who:
     """Who called, as far as it is known."""
 
     peer: str | None = None
-    call: Call[Any] | None = None
+    person: str | None = None
+    call: Call[Person] | None = None
 
 
 @asynccontextmanager
@@ -138,6 +155,7 @@ async def answering(method: str, context: Context, who: Who) -> AsyncIterator[No
             "call",
             method=method,
             peer=who.peer,
+            person=who.person,
             outcome=outcome,
             ms=round(1000 * (time.monotonic() - started), 1),
         )

@@ -18,6 +18,8 @@ from cordon.v1 import (
     camera_pb2_grpc,
     deployment_pb2,
     deployment_pb2_grpc,
+    identity_pb2,
+    identity_pb2_grpc,
     machine_pb2,
     machine_pb2_grpc,
     match_pb2,
@@ -43,6 +45,7 @@ SERVICES = (
     deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"].full_name,
     camera_pb2.DESCRIPTOR.services_by_name["CameraService"].full_name,
     machine_pb2.DESCRIPTOR.services_by_name["MachineService"].full_name,
+    identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name,
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
 )
 HANDSHAKE_MS_MAX = 10_000
@@ -93,6 +96,7 @@ def add_services(
     deployments: deployment_pb2_grpc.DeploymentServiceServicer,
     cameras: camera_pb2_grpc.CameraServiceServicer,
     machines: machine_pb2_grpc.MachineServiceServicer,
+    people: identity_pb2_grpc.IdentityServiceServicer,
 ) -> health.aio.HealthServicer:
     """Adds every service, then compares their methods with the permission table.
 
@@ -104,6 +108,7 @@ def add_services(
     deployment_pb2_grpc.add_DeploymentServiceServicer_to_server(deployments, server)
     camera_pb2_grpc.add_CameraServiceServicer_to_server(cameras, server)
     machine_pb2_grpc.add_MachineServiceServicer_to_server(machines, server)
+    identity_pb2_grpc.add_IdentityServiceServicer_to_server(people, server)
     statuses = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(statuses, server)
     add_reflection(server, SERVICES)
