@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-
-# BoringSSL reads this when grpc is loaded. The server's key is ECDSA, so a cipher list for RSA keys
-# leaves TLS 1.2 nothing in common, and only TLS 1.3, which ignores the list, is left.
-os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-RSA-AES128-GCM-SHA256"
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -61,7 +56,7 @@ two thirds of them, over a connection of its own: no camera's connection gets as
 CONNECTION_GRACE_MS = 3600 * 1000
 """How long the calls of a connection that is too old may take to end by themselves."""
 ENROLMENT_BYTES_MAX = 16 * 2**10
-ENROLMENT_STREAMS_MAX = 4
+ENROLMENT_STREAMS_MAX = 64
 ENROLMENT_IDLE_MS_MAX = 10_000
 ENROLMENT_AGE_MS_MAX = 60_000
 

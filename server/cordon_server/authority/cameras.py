@@ -68,7 +68,6 @@ class Cameras:
 
         return await self._registry.write(act)
 
-
     def check_usable(self, txn: Transaction, camera_id: str) -> None:
         """Raises `NotFound`, or `NotReady` for a camera that is shut out, as the transaction has
         it."""
