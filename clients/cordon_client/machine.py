@@ -13,7 +13,7 @@ import hmac
 import socket
 import ssl
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -28,7 +28,6 @@ from cordon_client.identity import (
     save_identity,
     split_address,
 )
-from cordon_client.probe import validity
 from cordon_client.session import forget_session
 from cordon_client.transport import machine_channel, pinned_channel
 
@@ -80,31 +79,22 @@ async def enrol(token: str, server: str, enrolment_address: str, folder: Path) -
 
 
 async def renew(identity: ClientIdentity) -> ClientIdentity:
-    """The next certificate, for a new key, in the folder and as the identity; AioRpcError else.
-
-    Whoever was signed in with the one before has to sign in again: a session is bound to it.
-    """
+    """The identity with its next certificate, for a new key; raises AioRpcError. See `keep`."""
     private_key_pem, csr_der = make_key_and_csr()
     request = machine_pb2.RenewCertificateRequest(csr_der=csr_der)
     async with machine_channel(identity) as channel:
         response = await MachineServiceStub(channel).RenewCertificate(request, timeout=_TIMEOUT_S)
     certificate_pem = response.certificate_pem.encode()
-    await asyncio.to_thread(replace_certificate, identity.folder, certificate_pem, private_key_pem)
-    forget_session(identity.folder)
     return replace(identity, certificate_pem=certificate_pem, private_key_pem=private_key_pem)
 
 
-def renewal_wait(identity: ClientIdentity, now: datetime, *, is_new: bool) -> timedelta:
-    """How long until two thirds of the certificate's life are over; not negative.
+def keep(renewed: ClientIdentity) -> None:
+    """Writes a renewed certificate and its key to the identity's folder; raises OSError.
 
-    `is_new`: it was issued just now, whatever this computer's clock says of its first day.
+    Whoever was signed in with the one before has to sign in again: a session is bound to it.
     """
-    start, end = validity(identity)
-    life = end - start
-    left = end - now
-    if is_new and timedelta() < left <= life:
-        return left * 2 / 3  # The server may date certificates back a little.
-    return max(timedelta(), life * 2 / 3 if is_new else left - life / 3)
+    replace_certificate(renewed.folder, renewed.certificate_pem, renewed.private_key_pem)
+    forget_session(renewed.folder)
 
 
 def fingerprint_of(token: str) -> bytes:

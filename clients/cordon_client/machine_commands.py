@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,6 +97,7 @@ async def _enrol(token: str, server: str, at: str, folder: Path, output: Format)
 async def _renew(identity: ClientIdentity, output: Format) -> None:
     async with explained(identity):
         renewed = await machine.renew(identity)
+    await asyncio.to_thread(machine.keep, renewed)
     _emit(renewed, validity(renewed)[1], output)
 
 

@@ -22,8 +22,9 @@ from cordon_client.cli import (
     identity_for,
     run,
 )
+from cordon_client.dates import renewal_wait
 from cordon_client.errors import ClientError, ExitCode, Reason, reason_of
-from cordon_client.machine import renew, renewal_wait
+from cordon_client.machine import keep, renew
 from cordon_client.names import short
 from cordon_client.output import Format, emit, local_time, talk
 from cordon_client.passwords import PasswordFileOption, can_ask, get_new_password, get_password
@@ -190,12 +191,13 @@ async def _replacement(error: grpc.aio.AioRpcError, file: Path | None) -> str:
 
 async def _with_a_fresh_certificate(identity: ClientIdentity) -> ClientIdentity:
     """Renewed in the last third of its life: a session ends with its certificate."""
-    if renewal_wait(identity, datetime.now(UTC), is_new=False) > timedelta():
+    if renewal_wait(identity.certificate_pem, datetime.now(UTC), is_new=False) > timedelta():
         return identity
     try:
         renewed = await renew(identity)
     except grpc.aio.AioRpcError:
         return identity  # What is wrong with it, the sign-in hears.
+    await asyncio.to_thread(keep, renewed)
     talk(f"The certificate of {identity.spiffe_id} was renewed.")
     return renewed
 
