@@ -130,7 +130,7 @@ async def running(
         register = CertificateRegister(registry, clock=clock)
         issuer = Issuer(registry, authority, settings.site, cameras, clock=clock)
         enrolments = Enrolments(registry, issuer)
-        users = Users(registry, count_max=settings.identity.users_max, clock=clock)
+        users = Users(registry, count_max=settings.people.users_max, clock=clock)
         comparing = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="passwords"))
         people = People(
             registry,
@@ -311,22 +311,22 @@ def _warm_up(models: Models, settings: Settings) -> None:
 
 
 def _session_rules(settings: Settings) -> SessionRules:
-    identity = settings.identity
+    people = settings.people
     return SessionRules(
-        life_max=timedelta(hours=identity.session_hours_max),
-        idle_max=timedelta(minutes=identity.idle_minutes_max),
-        token_life=timedelta(minutes=identity.token_minutes),
-        fresh_for=timedelta(seconds=identity.fresh_password_s),
-        per_user_max=identity.sessions_per_user_max,
+        life_max=timedelta(hours=people.session_hours_max),
+        idle_max=timedelta(minutes=people.idle_minutes_max),
+        token_life=timedelta(minutes=people.token_minutes),
+        fresh_for=timedelta(seconds=people.fresh_password_s),
+        per_user_max=people.sessions_per_user_max,
     )
 
 
 def _attempt_limits(settings: Settings) -> AttemptLimits:
-    identity = settings.identity
+    people = settings.people
     return AttemptLimits(
-        per_user_max=identity.wrong_passwords_max,
-        per_machine_max=identity.wrong_passwords_per_machine_max,
-        window=timedelta(minutes=identity.wrong_passwords_minutes),
+        per_user_max=people.wrong_passwords_max,
+        per_machine_max=people.wrong_passwords_per_machine_max,
+        window=timedelta(minutes=people.wrong_passwords_minutes),
     )
 
 

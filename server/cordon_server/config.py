@@ -124,7 +124,7 @@ class Limits(_Section):
     """Longest window of a deployment (R2)."""
 
 
-class Identity(_Section):
+class People(_Section):
     """How long people stay signed in, and how often a password may be wrong."""
 
     session_hours_max: float = Field(10.0, gt=0, le=10)
@@ -203,7 +203,7 @@ class Settings(BaseSettings):
     recognition: Recognition = Recognition()
     decision: Decision = Decision()
     limits: Limits = Limits()
-    identity: Identity = Identity()
+    people: People = People()
     watchlist: Watchlist = Watchlist()
     advice: Advised = Advised()
     storage: Storage = Storage()

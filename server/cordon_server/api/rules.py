@@ -15,6 +15,8 @@ from google.protobuf.message import Message
 
 from cordon_server.domain import InvalidInput
 from cordon_server.identity.names import NAME_PATTERN, parse_spiffe_id
+from cordon_server.identity.passwords import LENGTH_MAX as PASSWORD_CHARACTERS_MAX
+from cordon_server.identity.sessions import SESSION_ID_PATTERN
 
 Rule = Callable[[Any], str | None]
 """Takes a field's value; returns the rule in words when the value breaks it."""
@@ -54,6 +56,12 @@ def each(rule: Rule, count_max: int) -> Rule:
     return check
 
 
+def some(rule: Rule, count_max: int) -> Rule:
+    """The same for a field that needs one item at least."""
+    several = each(rule, count_max)
+    return lambda values: several(values) if values else "must not be empty"
+
+
 def between(low: float, high: float) -> Rule:
     """A finite number within bounds, both included."""
     return lambda value: (
@@ -67,6 +75,12 @@ def text(value: str) -> str | None:
     """A short line of text."""
     fits = len(value) <= TEXT_CHARACTERS_MAX and value.isprintable()
     return None if fits else f"must be one line of {TEXT_CHARACTERS_MAX} characters at most"
+
+
+def secret(value: str) -> str | None:
+    """A password as it is given; whether it is good enough is for who takes it as a new one."""
+    fits = 0 < len(value) <= PASSWORD_CHARACTERS_MAX
+    return None if fits else f"must have 1 to {PASSWORD_CHARACTERS_MAX} characters"
 
 
 def present(value: Any) -> str | None:
@@ -92,6 +106,8 @@ _REF = "letters, digits, dots, underscores and hyphens, 63 at most, starting wit
 _name = matches(NAME_PATTERN, _LABEL)
 _camera = matches(f"cameras/{NAME_PATTERN}", "cameras/NAME")
 _deployment = matches(f"deployments/{NAME_PATTERN}", "deployments/NAME")
+_user = matches(f"users/{NAME_PATTERN}", "users/NAME")
+_roles = some(one_of(1, 2, 3, 4, 5, 6), 6)
 _entry = matches(
     f"deployments/{NAME_PATTERN}/entries/{EXTERNAL_REF_PATTERN}",
     "deployments/NAME/entries/REF",
@@ -167,6 +183,35 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.EnrolRequest": {
         "token": matches(r"[\x21-\x7e]{1,256}", "a token"),
         "csr_der": present,
+    },
+    "cordon.v1.SignInRequest": {
+        "name": _user,
+        "password": secret,
+        "new_password": optional(secret),
+    },
+    "cordon.v1.StepUpRequest": {"password": secret},
+    "cordon.v1.ChangePasswordRequest": {"password": secret, "new_password": secret},
+    "cordon.v1.CreateUserRequest": {
+        "user_id": _name,
+        "user": present,
+        "password": secret,
+        **_mutation,
+    },
+    "cordon.v1.User": {"display_name": text, "roles": _roles},
+    "cordon.v1.GetUserRequest": {"name": _user},
+    "cordon.v1.ListUsersRequest": _page,
+    "cordon.v1.SetUserRolesRequest": {"name": _user, "roles": _roles, **_mutation},
+    "cordon.v1.SetUserTrainingRequest": {"name": _user, **_mutation},
+    "cordon.v1.ResetPasswordRequest": {"name": _user, "password": secret, **_mutation},
+    "cordon.v1.LockUserRequest": {"name": _user, **_mutation},
+    "cordon.v1.UnlockUserRequest": {"name": _user, **_mutation},
+    "cordon.v1.RevokeUserRequest": {"name": _user, **_mutation},
+    "cordon.v1.RevokeSessionsRequest": {
+        "name": _user,
+        "session_id": optional(
+            matches(SESSION_ID_PATTERN, "the session_id of a token, 32 hexadecimal digits")
+        ),
+        **_mutation,
     },
 }
 

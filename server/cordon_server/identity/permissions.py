@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 
 class AuditClass(StrEnum):
-    """What a call does to personal data, as the log of it is kept (R17)."""
+    """What a call does to personal data, as the log of it is kept (R12)."""
 
     COLLECTION = "collection"
     ALTERATION = "alteration"

@@ -84,7 +84,7 @@ class Users:
                 )
             if txn.count(USERS) >= self._count_max:
                 raise LimitReached(
-                    f"{self._count_max} users are registered and identity.users_max allows no "
+                    f"{self._count_max} users are registered and people.users_max allows no "
                     "more; raise it in the server's settings"
                 )
             if not dry_run:

@@ -40,6 +40,7 @@ from tests.unit.server.rooms import (
     DIMENSION,
     MODEL,
     NOON,
+    OFFICER,
     Clock,
     DegreesExaminer,
     a_frame,
@@ -107,6 +108,7 @@ class Site:
             threshold=0.5,
             start_time=None,
             end_time=None,
+            creator=OFFICER,
             dry_run=False,
         )
         opened = await self.live.opened(name)
