@@ -36,6 +36,8 @@ class Reason(StrEnum):
     """The server's codes for what a person can mend on the spot."""
 
     SIGN_IN_NEEDED = "SIGN_IN_NEEDED"
+    SESSION_OVER = "SESSION_OVER"
+    SESSION_EXPIRED = "SESSION_EXPIRED"
     STEP_UP_NEEDED = "STEP_UP_NEEDED"
     PASSWORD_CHANGE_NEEDED = "PASSWORD_CHANGE_NEEDED"
 
@@ -125,6 +127,12 @@ def rich_status(error: grpc.aio.AioRpcError) -> Status | None:
             except DecodeError:
                 return None
     return None
+
+
+def wants_sign_in(reason: str) -> bool:
+    """Whether a server's code says that its caller has to sign in, again or at all."""
+    signs = (Reason.SIGN_IN_NEEDED, Reason.SESSION_OVER, Reason.SESSION_EXPIRED)
+    return reason in signs or reason.startswith("TOKEN_")
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:
@@ -221,9 +229,9 @@ def _retry_after_s(told: Status | None) -> float:
 
 
 def _hint(status: str, reason: str, identity: ClientIdentity | None) -> str:
+    if wants_sign_in(reason):
+        return sign_in_command(identity)
     match status, reason:
-        case _, Reason.SIGN_IN_NEEDED:
-            return sign_in_command(identity)
         case _, Reason.STEP_UP_NEEDED:
             return _at_workstation("step-up", identity)
         case "UNAUTHENTICATED", _:

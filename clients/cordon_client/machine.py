@@ -110,7 +110,7 @@ def fingerprint_of(token: str) -> bytes:
             hint="cordon admin cert token ROLE NAME (an administrator, for a new one)",
             exit_code=ExitCode.USAGE,
         )
-    return told[:_FINGERPRINT_BYTES]
+    return told[:_FINGERPRINT_BYTES]  # The secret follows.
 
 
 def _authority_at(address: str, fingerprint: bytes) -> bytes:

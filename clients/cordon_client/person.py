@@ -22,6 +22,7 @@ from cordon_client.errors import (
     from_rpc,
     reason_of,
     sign_in_command,
+    wants_sign_in,
 )
 from cordon_client.names import short, user_name
 from cordon_client.output import talk
@@ -105,12 +106,10 @@ async def mend(error: grpc.aio.AioRpcError, identity: ClientIdentity) -> bool:
 
     A terminal is asked at, a script's password file is read; where there is neither, False.
     """
-    match reason_of(error):
-        case Reason.SIGN_IN_NEEDED:
-            return await _renewed(identity) or await _signed_in_again(identity)
-        case Reason.STEP_UP_NEEDED:
-            return await _stepped_up(identity)
-    return False
+    reason = reason_of(error)
+    if wants_sign_in(reason):
+        return await _renewed(identity) or await _signed_in_again(identity)
+    return reason == Reason.STEP_UP_NEEDED and await _stepped_up(identity)
 
 
 async def _renewed(identity: ClientIdentity) -> bool:

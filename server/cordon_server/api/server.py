@@ -172,7 +172,10 @@ def _bind(
 
 
 def _credentials(certificate: ServerCertificate, with_client: bool) -> grpc.ServerCredentials:
-    """TLS by the files as they are at each new connection."""
+    """TLS by the files as they are at each new connection.
+
+    A client without a certificate knows the root by its fingerprint alone, so it is shown that too.
+    """
     last = certificate.shown
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
@@ -181,15 +184,15 @@ def _credentials(certificate: ServerCertificate, with_client: bool) -> grpc.Serv
         if shown is last:
             return None
         last = shown
-        return _configuration(shown)
+        return _configuration(shown, with_root=not with_client)
 
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(last),
+        _configuration(last, with_root=not with_client),
         changed,  # type: ignore[arg-type]  # grpcio takes None for no change; its stub does not
         require_client_authentication=with_client,
     )
 
 
-def _configuration(shown: Shown) -> grpc.ServerCertificateConfiguration:
-    pair = (shown.key_pem, shown.chain_pem)
+def _configuration(shown: Shown, *, with_root: bool) -> grpc.ServerCertificateConfiguration:
+    pair = (shown.key_pem, shown.chain_pem + (shown.root_pem if with_root else b""))
     return grpc.ssl_server_certificate_configuration([pair], shown.root_pem)
