@@ -20,7 +20,7 @@ from cordon_server.api.deployments import DeploymentServicer
 from cordon_server.api.edge import Edge
 from cordon_server.api.enrolment import EnrolmentServicer
 from cordon_server.api.identity import IdentityServicer
-from cordon_server.api.machines import MachineServicer
+from cordon_server.api.machines import MachineServicer, deny_identity
 from cordon_server.api.matches import MatchServicer
 from cordon_server.api.recognition import RecognitionServicer
 from cordon_server.api.server import (
@@ -41,6 +41,7 @@ from cordon_server.identity.enrolment import ENROLMENTS, Enrolments
 from cordon_server.identity.hierarchy import load_authority
 from cordon_server.identity.issuance import Issuer
 from cordon_server.identity.keys import SIGNING_KEYS, SigningKeys
+from cordon_server.identity.names import Role
 from cordon_server.identity.passwords import Passwords
 from cordon_server.identity.people import People
 from cordon_server.identity.rates import RateLimit
@@ -198,7 +199,14 @@ async def running(
             deployments=DeploymentServicer(
                 deployments, live, ledger, threshold_default=models.pack.score_threshold
             ),
-            cameras=CameraServicer(cameras, live, ledger),
+            cameras=CameraServicer(
+                cameras,
+                live,
+                ledger,
+                shut_out=lambda name: deny_identity(
+                    register, calls, issuer.spiffe_id(Role.CAMERA, name)
+                ),
+            ),
             machines=MachineServicer(
                 issuer,
                 enrolments,

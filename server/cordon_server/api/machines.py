@@ -10,12 +10,12 @@ from cordon.v1 import machine_pb2, machine_pb2_grpc
 from cordon_server.api import convert
 from cordon_server.api.edge import Context, caller
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
-from cordon_server.domain import InvalidInput, NotReady, Unauthenticated
+from cordon_server.domain import InvalidInput, NotFound, NotReady, Unauthenticated
 from cordon_server.identity.calls import LiveCalls
 from cordon_server.identity.certificates import LIFE_MAX, check_life, read_csr
 from cordon_server.identity.enrolment import Enrolments
 from cordon_server.identity.issuance import Issuer
-from cordon_server.identity.names import Role
+from cordon_server.identity.names import Role, SpiffeId
 from cordon_server.identity.register import CertificateRecord, CertificateRegister
 from cordon_server.store.requests import RequestLedger
 
@@ -154,6 +154,17 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
         return machine_pb2.RevokeCertificateResponse(
             certificates=[certificate(record, now) for record in revoked]
         )
+
+
+async def deny_identity(
+    register: CertificateRegister, calls: LiveCalls[Any], spiffe_id: SpiffeId
+) -> None:
+    """Revokes whatever certificates an identity has, none included, and ends their calls."""
+    try:
+        revoked = await register.revoke(spiffe_id=str(spiffe_id), dry_run=False)
+    except (NotFound, NotReady):
+        return
+    end_calls_of(calls, revoked)
 
 
 def end_calls_of(calls: LiveCalls[Any], revoked: list[CertificateRecord]) -> int:

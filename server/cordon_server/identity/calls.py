@@ -85,6 +85,8 @@ class LiveCalls(Generic[P]):
         ending = [call for call in self._calls if call.ended_by is None and which(call)]
         for call in ending:
             self._end(call, error)
+        if ending:
+            log.info("calls.ended", count=len(ending), why=error.reason)
         return len(ending)
 
     async def run(self) -> None:
@@ -107,10 +109,15 @@ class LiveCalls(Generic[P]):
                 self._judge(call)
             except CordonError as error:
                 self._end(call, error)
+                log.info(
+                    "call.ended",
+                    method=call.method,
+                    peer=str(call.peer.spiffe_id),
+                    why=error.reason,
+                )
 
     def _end(self, call: Call[P], error: CordonError) -> None:
         call.ended_by = error
-        log.info("call.ended", method=call.method, peer=str(call.peer.spiffe_id), why=error.reason)
         self._to_stop.append(call)
         self._woken.set()
 

@@ -55,6 +55,7 @@ class CertificateRegister:
         self._denied_sha256: set[str] = set()
         self._denied_serials: set[int] = set()
         now = clock()
+        registry.write_now(lambda txn: forget_old(txn, now))
         for record in registry.read_now(lambda txn: [each for _, each in txn.scan(CERTIFICATES)]):
             if record.revoke_time is not None and now < record.expire_time:
                 self._deny(record)
