@@ -48,20 +48,19 @@ class SigningKeys:
             for record in self._records
         }
 
-    async def rotate(self, *, at_once: bool = False) -> bool:
-        """Makes a new key when the newest has signed for its period; whether there is one."""
-        if not at_once and not self._is_due(self._records, self._clock()):
+    async def rotate(self) -> bool:
+        """Makes a new key when the newest has signed for its period; whether it was time."""
+        if not self._is_due(self._records, self._clock()):
             return False
-        before = self._records
-        self._records = await self._registry.write(lambda txn: self._rotated(txn, at_once=at_once))
-        return self._records != before
+        self._records = await self._registry.write(self._rotated)
+        return True
 
-    def _rotated(self, txn: Transaction, *, at_once: bool = False) -> list[KeyRecord]:
+    def _rotated(self, txn: Transaction) -> list[KeyRecord]:
         records = sorted(
             (record for _, record in txn.scan(SIGNING_KEYS)), key=lambda each: each.create_time
         )
         now = self._clock()
-        if not at_once and not self._is_due(records, now):
+        if not self._is_due(records, now):
             return records
         private = Ed25519PrivateKey.generate().private_bytes_raw()
         records.append(KeyRecord(secrets.token_hex(8), private, now))

@@ -213,9 +213,9 @@ class People:
         """Lets a person try again who was wrong too often."""
         self._attempts.lift(user_id)
 
-    async def rotate_keys(self, *, at_once: bool = False) -> None:
+    async def rotate_keys(self) -> None:
         """Takes a new signing key when it is time for one."""
-        if await self._keys.rotate(at_once=at_once):
+        if await self._keys.rotate():
             self._tokens.use(self._keys.keys)
             log.info("tokens.key_rotated")
 

@@ -9,6 +9,7 @@ import pytest
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.store.environment import Environment
 from cordon_server.store.requests import REQUESTS
+from tests.unit.server.persons import Desk, open_registry
 from tests.unit.server.rooms import Clock, open_environment
 
 
@@ -27,4 +28,11 @@ def writer() -> Iterator[Executor]:
 async def registry(tmp_path: Path, writer: Executor) -> AsyncIterator[Environment]:
     environment = open_environment(tmp_path / "registry", (CAMERAS, DEPLOYMENTS, REQUESTS), writer)
     yield environment
+    await environment.close()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, writer: Executor, clock: Clock) -> AsyncIterator[Desk]:
+    environment = open_registry(tmp_path / "people", writer)
+    yield Desk(environment, writer, clock)
     await environment.close()
