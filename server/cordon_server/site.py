@@ -28,7 +28,7 @@ from cordon_server.identity.hierarchy import (
     save_root,
 )
 from cordon_server.identity.names import PersonRole, Role, SpiffeId
-from cordon_server.identity.passwords import check_acceptable, hash_password
+from cordon_server.identity.passwords import HASHER, check_acceptable
 from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, record_certificate
 from cordon_server.identity.serving import SERVER_CERTIFICATE, SERVER_KEY
 from cordon_server.identity.users import USERS, UserRecord, put_user
@@ -162,7 +162,7 @@ def _record(administrator: FirstAdministrator, now: datetime) -> UserRecord:
         administrator.user_id,
         "",
         (PersonRole.ADMINISTRATOR,),
-        hash_password(administrator.password),
+        HASHER.hash(administrator.password),
         now,
         must_change_password=administrator.must_change_password,
     )

@@ -21,7 +21,7 @@ SCORE_MIN = 3
 WAITING_MAX = 32
 """Comparisons that may wait their turn."""
 
-_HASHER = PasswordHasher(time_cost=2, memory_cost=46 * 1024, parallelism=1)
+HASHER = PasswordHasher(time_cost=2, memory_cost=46 * 1024, parallelism=1)
 """argon2id: 46 MiB and 0.09 s of a core a comparison."""
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 T = TypeVar("T")
@@ -30,24 +30,26 @@ T = TypeVar("T")
 class Passwords:
     """Hashes and compares, off the event loop. Full means: refuse."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, hasher: PasswordHasher = HASHER) -> None:
         self._executor = executor
+        self._hasher = hasher
         self._waiting = 0
-        self._nobodys = hash_password(secrets.token_hex())
+        self._nobodys = hasher.hash(secrets.token_hex())
         self.comparisons = 0
         """Made so far."""
 
     async def hash(self, password: str) -> str:
         """What to keep of a password; raises `LimitReached`."""
-        return await self.run(lambda: hash_password(password))
+        return await self.run(lambda: self._hasher.hash(password))
 
     async def is_right(self, kept: str | None, password: str) -> bool:
         """Whether it is the password that was kept; takes as long where none was."""
         self.comparisons += 1
-        is_equal = await self.run(lambda: _is_equal(kept or self._nobodys, password))
+        is_equal = await self.run(lambda: self._is_equal(kept or self._nobodys, password))
         return is_equal and kept is not None
 
     async def run(self, act: Callable[[], T]) -> T:
+        """What `act` returns, worked out beside the comparisons; raises `LimitReached`."""
         if self._waiting >= WAITING_MAX:
             raise LimitReached("too many sign in at this moment; try again", retry_after_s=1.0)
         self._waiting += 1
@@ -56,10 +58,11 @@ class Passwords:
         finally:
             self._waiting -= 1
 
-
-def hash_password(password: str) -> str:
-    """What to keep of a password: an argon2id hash with its salt and cost."""
-    return _HASHER.hash(password)
+    def _is_equal(self, kept: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(kept, password)
+        except VerificationError:
+            return False
 
 
 def check_acceptable(password: str, *, known: Iterable[str] = (), field: str = "password") -> None:
@@ -87,13 +90,6 @@ def make_password() -> str:
     """A first password to hand over: 98 bits, and nothing that is mistaken for something else."""
     groups = ("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
     return "-".join(groups)
-
-
-def _is_equal(kept: str, password: str) -> bool:
-    try:
-        return _HASHER.verify(kept, password)
-    except VerificationError:
-        return False
 
 
 def _because(warning: str) -> str:

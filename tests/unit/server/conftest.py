@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
+from cordon_server.identity.users import UserRecord
 from cordon_server.store.environment import Environment
 from cordon_server.store.requests import REQUESTS
-from tests.unit.server.persons import Desk, open_registry
+from tests.unit.server.persons import PASSWORD, Desk, a_user, open_registry
 from tests.unit.server.rooms import Clock, open_environment
 
 
@@ -36,3 +37,9 @@ async def desk(tmp_path: Path, writer: Executor, clock: Clock) -> AsyncIterator[
     environment = open_registry(tmp_path / "people", writer)
     yield Desk(environment, writer, clock)
     await environment.close()
+
+
+@pytest.fixture
+async def anna(desk: Desk) -> UserRecord:
+    """Someone with a password."""
+    return desk.add(a_user("anna", password_hash=await desk.passwords.hash(PASSWORD)))

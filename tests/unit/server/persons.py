@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from argon2 import PasswordHasher
+
 from cordon_server.identity.admission import Admission, Admitted
 from cordon_server.identity.attempts import AttemptLimits, Attempts
 from cordon_server.identity.keys import SIGNING_KEYS, SigningKeys
@@ -14,7 +16,7 @@ from cordon_server.identity.names import PersonRole, Role, SpiffeId
 from cordon_server.identity.passwords import Passwords
 from cordon_server.identity.peers import Peer
 from cordon_server.identity.people import People, Person
-from cordon_server.identity.sessions import SESSIONS, SessionRules, open_session
+from cordon_server.identity.sessions import SESSIONS, SessionRules, open_session, sessions_of
 from cordon_server.identity.tokens import TOKEN_LIFE_MAX, Tokens
 from cordon_server.identity.users import USERS, UserRecord, Users, put_user
 from cordon_server.store.environment import Environment
@@ -31,6 +33,8 @@ RULES = SessionRules(
     per_user_max=3,
 )
 LIMITS = AttemptLimits(per_user_max=10, per_machine_max=30, window=timedelta(minutes=15))
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""The same algorithm at a price that a test can pay a thousand times."""
 PASSWORD = "violet-anchor-rubble-9"
 WHO_AM_I = "/cordon.v1.IdentityService/WhoAmI"
 
@@ -85,7 +89,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.keys = SigningKeys(self.registry, clock=self.clock)
-        self.passwords = Passwords(self.executor)
+        self.passwords = Passwords(self.executor, QUICK)
         self.attempts = Attempts(LIMITS, clock=self.clock)
         self.people = People(
             self.registry,
@@ -122,6 +126,9 @@ class Desk:
     def person(self, user_id: str = "anna", peer: Peer | None = None) -> Person:
         """Someone signed in."""
         return self.people.authenticate(self.token(user_id, peer), peer or a_peer())
+
+    def session_count(self, user_id: str) -> int:
+        return len(self.registry.read_now(lambda txn: sessions_of(txn, user_id)))
 
     async def rotate(self) -> None:
         """A day on, with another signing key."""
