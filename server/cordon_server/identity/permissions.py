@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 
 class AuditClass(StrEnum):
-    """What a call does to personal data, as the log of it is kept (R12)."""
+    """What a call does to personal data, in the words that its log has to use (R12)."""
 
     COLLECTION = "collection"
     ALTERATION = "alteration"
@@ -34,7 +34,7 @@ class AuditClass(StrEnum):
     COMBINATION = "combination"
     ERASURE = "erasure"
     NONE = "none"
-    """Not logged as such; the row says why."""
+    """Nothing; the row says why."""
 
 
 @dataclass(frozen=True, slots=True)

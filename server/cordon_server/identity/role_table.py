@@ -19,14 +19,17 @@ def role_table() -> str:
     for path, row in PERMISSIONS.items():
         service, method = path[1:].split("/")
         rows.setdefault((service.rsplit(".", 1)[1], row), []).append(method)
-    lines = ["| methods | certificate | person | also | logged as |", "|---|---|---|---|---|"]
+    lines = [
+        "| methods | certificate | person | also | does to personal data |",
+        "|---|---|---|---|---|",
+    ]
     for (service, row), names in rows.items():
         cells = (
-            f"{service}: {', '.join(names)}",
+            f"{service}: {', '.join(dict.fromkeys(names))}",
             words(row.machines) if row.machines != MACHINES else "any",
             _people(row),
             _also(row),
-            row.audit if row.audit is not AuditClass.NONE else f"not: {row.reason}",
+            row.audit if row.audit is not AuditClass.NONE else f"nothing: {row.reason}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
