@@ -234,6 +234,8 @@ def _hint(status: str, reason: str, identity: ClientIdentity | None) -> str:
     match status, reason:
         case _, Reason.STEP_UP_NEEDED:
             return _at_workstation("step-up", identity)
+        case "UNAUTHENTICATED", _ if reason.startswith("CERTIFICATE"):
+            return enrol_command(identity)
         case "UNAUTHENTICATED", _:
             return _doctor(identity)
         case "PERMISSION_DENIED", _:
@@ -245,6 +247,17 @@ def _hint(status: str, reason: str, identity: ClientIdentity | None) -> str:
 def sign_in_command(identity: ClientIdentity | None) -> str:
     """What to type in order to sign in at this workstation."""
     return _at_workstation("sign-in", identity)
+
+
+def enrol_command(identity: ClientIdentity | None) -> str:
+    """What to type on this machine for another certificate, once an administrator gave a token."""
+    if identity is None:
+        return "cordon camera enrol TOKEN SERVER"
+    role, name, folder = identity.role, identity.name, identity.folder
+    return (
+        f"cordon {role} enrol TOKEN {identity.server} --out {folder} --force "
+        f"(TOKEN by an administrator: cordon admin cert token {role} {name})"
+    )
 
 
 def _at_workstation(command: str, identity: ClientIdentity | None) -> str:

@@ -69,7 +69,7 @@ def check_folder(folder: Path) -> None:
         raise _unusable(
             f"There is no identity folder {folder}.",
             "A client shows a certificate; the folder holds it and its key.",
-            f"cordon admin cert issue control NAME --out {folder}",
+            f"cordon control enrol TOKEN SERVER --out {folder}",
         )
     missing = [name for name in (_TOML, _CA, _CERTIFICATE, _KEY) if not (folder / name).exists()]
     if missing:

@@ -232,7 +232,8 @@ async def _whoami(identity: ClientIdentity, output: Format) -> None:
         "certificate_sha256": found.certificate_sha256,
         "methods": list(found.methods),
     }
-    shown = record | {"methods": [short(method) for method in found.methods]}
+    ours = [short(method) for method in found.methods if method.startswith("/cordon.")]
+    shown = record | {"methods": ours}
     emit([shown if output is Format.TABLE else record], WHO_COLUMNS, output, single=True)
 
 

@@ -22,7 +22,7 @@ from cordon_client.channel import call, new_request_id, open_channel
 from cordon_client.identity import load_identity, make_key_and_csr, save_identity
 from cordon_demo.portraits import asset_path
 from tests.bench.harness import Bench
-from tests.helpers.site import CORDON, Site, free_port
+from tests.helpers.site import Site, free_port, init_site
 
 _ANSWER_S_MAX = 10.0
 _FPS_MIN = 0.01
@@ -145,13 +145,10 @@ def measured_server(
     site.environment["CORDON_RECOGNITION__TRACKING"] = str(tracking).lower()
     # Or the server would refuse the cameras that are to be too much for it.
     site.environment["CORDON_RECOGNITION__FPS_MIN"] = str(_FPS_MIN)
-    hosts = ("--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1")
-    init = [*CORDON, "server", "init", str(folder), "--site", "bench.example", *hosts]
-    init += ["--port", str(site.port)]
-    subprocess.run(init, check=True, capture_output=True, timeout=60)
-    (folder / "server.log").touch()
+    init_site(site, "bench.example")
     try:
         site.start("--provider", bench.provider)
+        site.sign_in_administrator()
         identities = asyncio.run(_add_cameras(site, names))
         deployment = site.add_deployment(*names)
         enrol(site, deployment)

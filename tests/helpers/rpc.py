@@ -10,10 +10,12 @@ import grpc
 
 from cordon_client.channel import open_channel
 from cordon_client.identity import load_identity
+from tests.helpers.people import keep_signed_in
 
 
 @asynccontextmanager
 async def channel_of(identity: Path) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel with an identity folder's certificate."""
+    """A channel with an identity folder's certificate, and the token of whoever is signed in."""
+    keep_signed_in(identity)
     async with open_channel(load_identity(identity)) as channel:
         yield channel
