@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cordon.v1 import (
     camera_pb2,
@@ -26,6 +26,7 @@ from cordon.v1 import (
 )
 from cordon_server.api.edge import Edge
 from cordon_server.api.enrolment import ENROL, EnrolmentEdge
+from cordon_server.api.health import HealthServicer
 from cordon_server.api.reflection import V1, V1ALPHA, add_reflection
 from cordon_server.config import Listen
 from cordon_server.domain import ConfigInvalid
@@ -92,7 +93,7 @@ def add_services(
     cameras: camera_pb2_grpc.CameraServiceServicer,
     machines: machine_pb2_grpc.MachineServiceServicer,
     people: identity_pb2_grpc.IdentityServiceServicer,
-) -> health.aio.HealthServicer:
+) -> HealthServicer:
     """Adds every service, then compares their methods with the permission table.
 
     Returns the health service, which says NOT_SERVING until it is told otherwise.
@@ -104,7 +105,7 @@ def add_services(
     camera_pb2_grpc.add_CameraServiceServicer_to_server(cameras, server)
     machine_pb2_grpc.add_MachineServiceServicer_to_server(machines, server)
     identity_pb2_grpc.add_IdentityServiceServicer_to_server(people, server)
-    statuses = health.aio.HealthServicer()
+    statuses = HealthServicer(SERVICES)
     health_pb2_grpc.add_HealthServicer_to_server(statuses, server)
     add_reflection(server, SERVICES)
     check_complete(methods())
