@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 
 from cordon_server.api import rules
 from cordon_server.api.errors import status_of, trailing_details
-from cordon_server.domain import CordonError
+from cordon_server.domain import CordonError, LimitReached
 from cordon_server.identity.admission import Admission, Admitted
 from cordon_server.identity.calls import Call, LiveCalls
 from cordon_server.identity.peers import DenyList, Peer, identify
@@ -28,6 +28,8 @@ from cordon_server.identity.people import Person
 
 log = structlog.get_logger()
 
+METADATA_BYTES_MAX = 16 * 2**10
+"""Of all keys and values that come with a call."""
 TIME_KEY = "cordon-time"
 """Of the trailing metadata that tells a caller the server's clock; `cordon doctor` compares."""
 
@@ -107,6 +109,7 @@ class Edge(grpc.aio.ServerInterceptor):
     async def _guarded(self, method: str, context: Context) -> AsyncIterator[None]:
         who = Who()
         async with answering(method, context, who):
+            check_metadata(context)
             peer = identify(context.auth_context(), self._site, self._clock(), self._denied)
             who.peer = str(peer.spiffe_id)
             admitted = self._admission.admit(method, peer, context.invocation_metadata() or ())
@@ -158,6 +161,19 @@ async def answering(method: str, context: Context, who: Who) -> AsyncIterator[No
             person=who.person,
             outcome=outcome,
             ms=round(1000 * (time.monotonic() - started), 1),
+        )
+
+
+def check_metadata(context: Context) -> None:
+    """Raises `LimitReached` for more metadata than a call may bring.
+
+    gRPC has the same limit, but holds a client to it only once that has acknowledged the server's
+    settings: whoever never does could send any amount.
+    """
+    metadata = context.invocation_metadata() or ()
+    if sum(len(key) + len(value) for key, value in metadata) > METADATA_BYTES_MAX:
+        raise LimitReached(
+            f"the call's metadata has more than {METADATA_BYTES_MAX} bytes; send less with it"
         )
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from cordon.v1 import machine_pb2, machine_pb2_grpc
 from cordon_server.api import convert, rules
-from cordon_server.api.edge import Context, Who, answering
+from cordon_server.api.edge import Context, Who, answering, check_metadata
 from cordon_server.identity.certificates import read_csr
 from cordon_server.identity.enrolment import Enrolments
 from cordon_server.identity.issuance import Issuer
@@ -71,6 +71,7 @@ class EnrolmentEdge(grpc.aio.ServerInterceptor):
         async def answer(request: Any, context: Context) -> Any:
             async with answering(ENROL, context, Who(peer=address_of(context.peer()))):
                 self._rate.check(context.peer())
+                check_metadata(context)
                 rules.check(request)
                 return await handler.unary_unary(request, context)
 

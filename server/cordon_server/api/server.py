@@ -24,7 +24,7 @@ from cordon.v1 import (
     watchlist_pb2,
     watchlist_pb2_grpc,
 )
-from cordon_server.api.edge import Edge
+from cordon_server.api.edge import METADATA_BYTES_MAX, Edge
 from cordon_server.api.enrolment import ENROL, EnrolmentEdge
 from cordon_server.api.health import HealthServicer
 from cordon_server.api.reflection import V1, V1ALPHA, add_reflection
@@ -49,8 +49,8 @@ KEEPALIVE_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
 PING_INTERVAL_MS_MIN = 10_000
 """Clients ping every 20 s; half of that is taken for abuse."""
-METADATA_BYTES_SOFT, METADATA_BYTES_MAX = 8 * 2**10, 16 * 2**10
-"""A call with more than the first may be refused, with more than the second always is."""
+METADATA_BYTES_SOFT = METADATA_BYTES_MAX // 2
+"""A call with more metadata may be refused; with more than the whole it always is."""
 CONNECTION_AGE_MS_MAX = 20 * 3600 * 1000
 """gRPC spreads it by a tenth either way. A camera's certificate lives 24 hours and is renewed at
 two thirds of them, over a connection of its own: no camera's connection gets as old as this."""
