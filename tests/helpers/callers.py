@@ -14,6 +14,7 @@ from cordon_server.identity.names import PersonRole, Role
 from tests.helpers.matrix import Metadata
 from tests.helpers.prepared_site import Desk, Machine, Mint
 
+REASON: Metadata = (("cordon-justification", "the matrix wants to know"),)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 

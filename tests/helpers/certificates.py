@@ -4,6 +4,7 @@ connections that show them."""
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +95,30 @@ def foreign_authority() -> CertificateAuthority:
     """One that calls itself what the site's does."""
     now = datetime.now(UTC)
     return make_root("test.example", now=now).issuing("test.example", ("localhost",), now=now)
+
+
+SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+SPIFFE = "spiffe://test.example"
+FORGED: dict[str, Callable[[Site, str], Shown]] = {
+    "no URI": lambda site, _: a_certificate(site, uris=()),
+    "two URIs": lambda site, uri: a_certificate(site, uris=(uri, f"{SPIFFE}/admin/other")),
+    "the same URI twice": lambda site, uri: a_certificate(site, uris=(uri, uri)),
+    "no role of ours": lambda site, _: a_certificate(site, uris=(f"{SPIFFE}/root/a",)),
+    "a path too long": lambda site, uri: a_certificate(site, uris=(f"{uri}/b",)),
+    "for servers": lambda site, uri: a_certificate(site, uris=(uri,), uses=(SERVER,)),
+    "for both": lambda site, uri: a_certificate(site, uris=(uri,), uses=(CLIENT, SERVER)),
+    "for no use": lambda site, uri: a_certificate(site, uris=(uri,), uses=()),
+    "an authority": lambda site, uri: a_certificate(site, uris=(uri,), is_authority=True),
+    "another site": lambda site, uri: a_certificate(
+        site, uris=(uri.replace("test.example", "other.example"),)
+    ),
+    "a foreign authority": lambda site, uri: a_certificate(
+        site, uris=(uri,), by=foreign_authority()
+    ),
+    "expired": lambda site, uri: a_certificate(site, uris=(uri,), begin=-2 * HOUR, end=-HOUR),
+    "not yet valid": lambda site, uri: a_certificate(site, uris=(uri,), begin=HOUR, end=2 * HOUR),
+}
+"""By what is wrong with it: a certificate of the identity named and in order but for that."""
 
 
 def channel(site: Site, shown: Shown, *options: tuple[str, Any]) -> grpc.aio.Channel:

@@ -5,46 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from cryptography.x509.oid import ExtendedKeyUsageOID
-from grpc._cython import cygrpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, without stubs
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.helpers.certificates import (
-    CLIENT,
-    HOUR,
-    Shown,
-    a_certificate,
-    channel,
-    foreign_authority,
-)
+from tests.helpers.certificates import FORGED, NAME, a_certificate, channel
 from tests.helpers.site import Site
 
-SPIFFE = "spiffe://test.example"
-
-FORGED: dict[str, Callable[[Site], Shown]] = {
-    "no URI": lambda site: a_certificate(site, uris=()),
-    "two URIs": lambda site: a_certificate(
-        site, uris=(f"{SPIFFE}/camera/a", f"{SPIFFE}/admin/first")
-    ),
-    "the same URI twice": lambda site: a_certificate(site, uris=(f"{SPIFFE}/camera/a",) * 2),
-    "no role of ours": lambda site: a_certificate(site, uris=(f"{SPIFFE}/root/a",)),
-    "a path too long": lambda site: a_certificate(site, uris=(f"{SPIFFE}/camera/a/b",)),
-    "for servers": lambda site: a_certificate(site, uses=(ExtendedKeyUsageOID.SERVER_AUTH,)),
-    "for both": lambda site: a_certificate(site, uses=(CLIENT, ExtendedKeyUsageOID.SERVER_AUTH)),
-    "for no use": lambda site: a_certificate(site, uses=()),
-    "an authority": lambda site: a_certificate(site, is_authority=True),
-    "another site": lambda site: a_certificate(site, uris=("spiffe://other.example/camera/a",)),
-    "a foreign authority": lambda site: a_certificate(site, by=foreign_authority()),
-    "expired": lambda site: a_certificate(site, begin=-2 * HOUR, end=-HOUR),
-    "not yet valid": lambda site: a_certificate(site, begin=HOUR, end=2 * HOUR),
-}
 TLS_MAY_REFUSE = {"UNAUTHENTICATED", "UNAVAILABLE"}
 
 
@@ -66,7 +38,7 @@ async def test_a_certificate_like_the_servers_own_is_taken(site: Site) -> None:
 
 @pytest.mark.parametrize("kind", FORGED)
 async def test_a_certificate_that_is_not_in_order_gets_nowhere(site: Site, kind: str) -> None:
-    async with channel(site, FORGED[kind](site)) as connection:
+    async with channel(site, FORGED[kind](site, NAME)) as connection:
         assert (await answer(connection))[0] in TLS_MAY_REFUSE
 
 
