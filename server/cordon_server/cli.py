@@ -39,6 +39,14 @@ class Provider(StrEnum):
     cuda = "cuda"
 
 
+class Role(StrEnum):
+    """What a machine is; the server's own list loads later."""
+
+    camera = "camera"
+    control = "control"
+    admin = "admin"
+
+
 class Level(StrEnum):
     """How much is logged."""
 
@@ -216,6 +224,70 @@ def _secret(path: Path) -> str:
         return path.read_text().splitlines()[0]
     except (OSError, UnicodeDecodeError, IndexError) as error:
         raise ConfigInvalid(f"{path} cannot be read as a line of text ({error})") from error
+
+
+@app.command(epilog="Example: cordon server renew --config ./site/cordon.toml")
+def renew(
+    config: ConfigOption = Path("cordon.toml"),
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or address it is for; repeatable. Without, those it has."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="The root authority's folder, brought back: renews the issuing one too."),
+    ] = None,
+    root_passphrase_file: Annotated[
+        Path | None, typer.Option(help="File with the root key's passphrase.")
+    ] = None,
+) -> None:
+    """Renew the server's certificate. A running server shows it at the next connection.
+
+    Host names that the issuing authority was not made for need the root: it makes a new one.
+    """
+    from datetime import UTC, datetime
+
+    from cordon_server.config import load_settings
+    from cordon_server.upkeep import renew_server
+
+    with _errors():
+        if (root is None) != (root_passphrase_file is None):
+            raise ConfigInvalid("--root and --root-passphrase-file belong together")
+        not_after = renew_server(
+            load_settings(config),
+            hosts=tuple(host or ()),
+            root=root,
+            root_passphrase=_secret(root_passphrase_file) if root_passphrase_file else "",
+            now=datetime.now(UTC),
+        )
+    print(f"the server's certificate is good until {not_after:%Y-%m-%d %H:%M} UTC")
+    if root is not None:
+        print(f"the issuing authority is new too: restart the server, and take {root} away again")
+
+
+@app.command(epilog="Example: cordon server token admin office-2 --config ./site/cordon.toml")
+def token(
+    role: Annotated[Role, typer.Argument(help="What the machine is.")],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    config: ConfigOption = Path("cordon.toml"),
+) -> None:
+    """Make a one-time token on the server itself, where no workstation is left that could."""
+    from datetime import UTC, datetime
+
+    from cordon_server.config import load_settings
+    from cordon_server.identity.names import NAME_PATTERN
+    from cordon_server.identity.names import Role as MachineRole
+    from cordon_server.upkeep import make_token
+
+    with _errors():
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise ConfigInvalid("NAME must be lower-case letters, digits and hyphens")
+        settings = load_settings(config)
+        made = asyncio.run(
+            make_token(settings, MachineRole(role), name, clock=lambda: datetime.now(UTC))
+        )
+    print(made.text)
+    print(f"good once, until {made.expire_time:%Y-%m-%d %H:%M} UTC", file=sys.stderr)
 
 
 async def _serve(settings: object) -> None:

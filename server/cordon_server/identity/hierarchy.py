@@ -139,6 +139,20 @@ def load_authority(folder: Path) -> CertificateAuthority:
     return CertificateAuthority(certificate, key, root)
 
 
+def permitted_hosts(authority: CertificateAuthority, hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the hosts that the issuing authority may name."""
+    found = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    names = {
+        each.value for each in found.permitted_subtrees or () if isinstance(each, x509.DNSName)
+    }
+    may_name_addresses = not found.excluded_subtrees
+    return tuple(
+        host
+        for host in hosts
+        if host in names or (may_name_addresses and isinstance(general_name(host), x509.IPAddress))
+    )
+
+
 def _certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())

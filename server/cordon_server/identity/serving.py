@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cordon_server.domain import ConfigInvalid
+from cordon_server.identity.certificates import general_name
 from cordon_server.identity.hierarchy import ROOT_CERTIFICATE
 
 log = structlog.get_logger()
@@ -116,14 +117,32 @@ def read_server_certificate(folder: Path, now: datetime) -> Shown:
     return Shown(chain_pem, key_pem, root_pem, names, chain[0].not_valid_after_utc)
 
 
+def hosts_of(folder: Path) -> tuple[str, ...]:
+    """The names and addresses in the server's certificate, expired or not; raises
+    `ConfigInvalid`."""
+    try:
+        leaf = x509.load_pem_x509_certificates((folder / SERVER_CERTIFICATE).read_bytes())[0]
+        return _names(leaf)
+    except (OSError, ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigInvalid(
+            f"{folder / SERVER_CERTIFICATE} does not say which hosts it is for; name them: --host"
+        ) from error
+
+
+def _names(leaf: x509.Certificate) -> tuple[str, ...]:
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return (
+        *names.get_values_for_type(x509.DNSName),
+        *map(str, names.get_values_for_type(x509.IPAddress)),
+    )
+
+
 def _verified_names(
     chain: list[x509.Certificate], roots: list[x509.Certificate], now: datetime
 ) -> tuple[str, ...]:
     try:
-        names = chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        hosts = names.get_values_for_type(x509.DNSName)
-        addresses = names.get_values_for_type(x509.IPAddress)
-        subject = x509.DNSName(hosts[0]) if hosts else x509.IPAddress(addresses[0])
+        names = _names(chain[0])
+        subject = general_name(names[0])
         verifier = x509.verification.PolicyBuilder().store(x509.verification.Store(roots))
         verifier.time(now).build_server_verifier(subject).verify(chain[0], chain[1:])
     except (
@@ -136,7 +155,7 @@ def _verified_names(
             f"{SERVER_CERTIFICATE} is no server certificate that {ROOT_CERTIFICATE} vouches for "
             f"today ({error}); {MAKE_ONE}"
         ) from error
-    return (*hosts, *map(str, addresses))
+    return names
 
 
 def _stamp(folder: Path) -> tuple[tuple[int, int, int], ...]:

@@ -63,11 +63,19 @@ def peer_of(issued: Issued) -> Peer:
 class MachineRoom:
     """Everything about machines, on a database of its own."""
 
-    def __init__(self, folder: Path, writer: Executor, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        writer: Executor,
+        clock: Clock,
+        authority: CertificateAuthority | None = None,
+    ) -> None:
         self.clock = clock
         self.registry = open_environment(folder, TABLES, writer)
         self.cameras = Cameras(self.registry, count_max=10, clock=clock)
-        self.issuer = Issuer(self.registry, an_authority(), SITE, self.cameras, clock=clock)
+        self.issuer = Issuer(
+            self.registry, authority or an_authority(), SITE, self.cameras, clock=clock
+        )
         self.enrolments = Enrolments(self.registry, self.issuer)
         self.register = self.new_register()
 
