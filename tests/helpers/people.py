@@ -47,10 +47,11 @@ def sign_in(folder: Path, user: str, password: str = PASSWORD, new_password: str
     write_private(folder / PASSWORD_FILE, (new_password or password).encode())
 
 
-def keep_signed_in(folder: Path) -> None:
-    """Signs whoever was signed in at the folder in again when his token or session is over."""
+def keep_signed_in(folder: Path, *, fresh: bool = False) -> None:
+    """Signs whoever was signed in at the folder in again when his token is over, or for a fresh
+    password."""
     session = load_session(folder)
-    if session is not None and session.is_due(datetime.now(UTC)):
+    if session is not None and (fresh or session.is_due(datetime.now(UTC))):
         sign_in(folder, short(session.user))
 
 

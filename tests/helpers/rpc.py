@@ -14,8 +14,9 @@ from tests.helpers.people import keep_signed_in
 
 
 @asynccontextmanager
-async def channel_of(identity: Path) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel with an identity folder's certificate, and the token of whoever is signed in."""
-    keep_signed_in(identity)
+async def channel_of(identity: Path, *, fresh: bool = False) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel with an identity folder's certificate, and the token of whoever is signed in;
+    `fresh`: who has given the password just now."""
+    keep_signed_in(identity, fresh=fresh)
     async with open_channel(load_identity(identity)) as channel:
         yield channel
