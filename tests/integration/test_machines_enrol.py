@@ -106,6 +106,17 @@ async def test_of_a_request_the_key_alone_is_taken(site: Site) -> None:
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+async def test_a_token_made_on_the_server_itself_is_taken_by_the_one_that_runs(site: Site) -> None:
+    name = site.new_name("office")
+    config = ("--config", str(site.folder / "cordon.toml"))
+
+    made = await asyncio.to_thread(site.cordon, "server", "token", "admin", name, *config)
+
+    async with stranger(site) as channel:
+        enrolled = await enrol(channel, made.stdout.strip(), a_csr(a_key()))
+    assert enrolled.spiffe_id == f"spiffe://test.example/admin/{name}"
+
+
 async def test_a_bad_request_is_refused_in_words_and_does_not_spend_the_token(site: Site) -> None:
     _, token = await a_token(site)
     good = a_csr(a_key())
