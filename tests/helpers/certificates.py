@@ -103,7 +103,7 @@ FORGED: dict[str, Callable[[Site, str], Shown]] = {
     "no URI": lambda site, _: a_certificate(site, uris=()),
     "two URIs": lambda site, uri: a_certificate(site, uris=(uri, f"{SPIFFE}/admin/other")),
     "the same URI twice": lambda site, uri: a_certificate(site, uris=(uri, uri)),
-    "no role of ours": lambda site, _: a_certificate(site, uris=(f"{SPIFFE}/root/a",)),
+    "no role of ours": lambda site, _: a_certificate(site, uris=(f"{SPIFFE}/boss/a",)),
     "a path too long": lambda site, uri: a_certificate(site, uris=(f"{uri}/b",)),
     "for servers": lambda site, uri: a_certificate(site, uris=(uri,), uses=(SERVER,)),
     "for both": lambda site, uri: a_certificate(site, uris=(uri,), uses=(CLIENT, SERVER)),
