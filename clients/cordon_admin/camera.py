@@ -8,6 +8,7 @@ import typer
 
 from cordon.v1 import camera_pb2
 from cordon.v1.camera_pb2_grpc import CameraServiceStub
+from cordon_admin.cert import Role, new_token
 from cordon_admin.records import CAMERA_COLUMNS, CAMERA_DETAILS, camera_record
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
@@ -22,7 +23,7 @@ from cordon_client.cli import (
     run,
 )
 from cordon_client.names import camera_name, short
-from cordon_client.output import Format, emit, talk
+from cordon_client.output import Format, emit, local_time, talk
 
 if TYPE_CHECKING:
     from cordon_client.identity import ClientIdentity
@@ -50,7 +51,7 @@ def add(
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Register a camera. It then needs a certificate: cordon admin cert issue camera NAME.
+    """Register a camera, and give out the one-time token with which its machine enrols.
 
     \b
     Example:
@@ -125,14 +126,17 @@ async def _add(
 ) -> None:
     async with connected(identity) as channel:
         response = await call(CameraServiceStub(channel).CreateCamera, request)
-    if request.validate_only:
-        talk(f"Camera {request.camera_id} could be added; nothing was changed.")
-        return
-    _emit_one(response.camera, output)
-    talk(
-        "Next: its certificate.\n"
-        f"  cordon admin cert issue camera {request.camera_id} --out {request.camera_id}-identity"
-    )
+        if request.validate_only:
+            talk(f"Camera {request.camera_id} could be added; nothing was changed.")
+            return
+        token = await new_token(channel, identity, Role.CAMERA, request.camera_id)
+    record = camera_record(response.camera) | {"enrolment": token}
+    emit([record], CAMERA_DETAILS, output, single=True)
+    if output is Format.TABLE:
+        talk(
+            f"Next, on the camera's machine, until {local_time(token['expire_time'])}; the token "
+            f"is shown this once:\n  {token['command']}"
+        )
 
 
 async def _list(identity: ClientIdentity, output: Format) -> None:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cordon.v1 import deployment_pb2
-from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
+from cordon.v1 import identity_pb2
+from cordon.v1.identity_pb2_grpc import IdentityServiceStub
 from cordon_client import probe
 from cordon_client.channel import call, connected
-from cordon_client.errors import ClientError, ExitCode
+from cordon_client.dates import renewal_wait
+from cordon_client.errors import ClientError, ExitCode, sign_in_command
 from cordon_client.identity import check_folder, check_private, load_identity, split_address
+from cordon_client.names import short
 from cordon_client.output import Format, emit
 
 if TYPE_CHECKING:
@@ -32,8 +34,6 @@ SERVER_TIME_KEY = "cordon-time"
 
 _CLOCK_OFF_MAX = timedelta(seconds=5)
 """Of this computer's clock from the server's; the times of frames are compared."""
-
-_RENEW_BEFORE = timedelta(days=7)
 
 
 @dataclass(slots=True)
@@ -115,7 +115,8 @@ async def _certificate(patient: Patient) -> str:
             exit_code=ExitCode.SIGN_IN,
         )
     _, end = probe.validity(patient.identity)
-    soon = " Renew it soon." if end - now < _RENEW_BEFORE else ""
+    is_late = not renewal_wait(patient.identity.certificate_pem, now, is_new=False)
+    soon = f" Renew it: cordon {patient.identity.role} renew" if is_late else ""
     return f"good until {end.astimezone():%Y-%m-%d %H:%M}.{soon}"
 
 
@@ -167,11 +168,14 @@ async def _health(patient: Patient) -> str:
 
 async def _role(patient: Patient) -> str:
     role = patient.identity.role
-    if role != "camera":  # What a camera may do only a stream could show.
-        async with connected(patient.identity) as channel:
-            request = deployment_pb2.ListDeploymentsRequest(page_size=1)
-            await call(DeploymentServiceStub(channel).ListDeployments, request)
-    return f"{role}: the server takes you as {patient.identity.name}"
+    taken = f"{role}: the server takes you as {patient.identity.name}"
+    if role == "camera":  # What a camera may do only a stream could show.
+        return taken
+    async with connected(patient.identity) as channel:
+        found = await call(IdentityServiceStub(channel).WhoAmI, identity_pb2.WhoAmIRequest())
+    if not found.HasField("user"):
+        return f"{taken}; nobody is signed in ({sign_in_command(patient.identity)})"
+    return f"{taken}; {short(found.user.name)} is signed in"
 
 
 _STEPS: dict[str, Callable[[Patient], Awaitable[str]]] = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cordon_client.cli import new_app
+from cordon_client.cli import ProfileOption, new_app
 from cordon_client.lazy import Lazy, LazyGroup
+from cordon_client.workstation import WORKSTATION
 
 
 class Nouns(LazyGroup):
@@ -13,15 +14,18 @@ class Nouns(LazyGroup):
         "camera": Lazy("cordon_admin.camera:app", "The cameras that the server knows."),
         "deployment": Lazy("cordon_admin.deployment:app", "One place, one window, one list."),
         "watchlist": Lazy("cordon_admin.watchlist:app", "Who may be looked for."),
-        "cert": Lazy("cordon_admin.cert:app", "Certificates for clients."),
+        "user": Lazy("cordon_admin.user:app", "The people, and what each may do."),
+        "cert": Lazy("cordon_admin.cert:app", "Certificates of machines."),
+        **WORKSTATION,
     }
 
 
 app = new_app(
-    """Look after cameras, deployments, watchlists and certificates.
+    """Look after cameras, deployments, watchlists, people and certificates.
 
     \b
     Examples:
+      cordon admin sign-in anna
       cordon admin camera add north-gate
       cordon admin deployment create market --location "Market Street" --camera north-gate
       cordon admin watchlist import market photos/ --category wanted
@@ -31,5 +35,5 @@ app = new_app(
 
 
 @app.callback()
-def admin() -> None:
-    """Keeps the group a group."""
+def admin(profile: ProfileOption = None) -> None:
+    """Takes the options that stand before the command."""

@@ -18,11 +18,13 @@ from cordon_client.cli import (
     OutputOption,
     ServerOption,
     default_folder,
+    folder_for,
     identity_for,
     run,
 )
-from cordon_client.errors import ExitCode
-from cordon_client.output import Format, emit, to_json
+from cordon_client.errors import ExitCode, sign_in_command
+from cordon_client.output import Format, emit, talk, to_json
+from cordon_client.session import load_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +58,7 @@ def status(
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Show the server at a glance: its health, deployments and cameras.
+    """Show the server at a glance: its health; to whoever is signed in, deployments and cameras.
 
     Exit code 8: it is not serving.
 
@@ -78,7 +80,7 @@ def doctor(
     Example:
       cordon doctor --identity north-gate-identity
     """
-    folder = identity or default_folder(_role_at_hand(identity))
+    folder = folder_for(_role_at_hand(identity), identity)
     run(examine(folder, server, output))
 
 
@@ -92,7 +94,7 @@ def _role_at_hand(folder: Path | None) -> str:
 async def _status(identity: ClientIdentity, output: Format) -> ExitCode:
     async with connected(identity) as channel:
         health = await _health(channel)
-        may_look = identity.role != "camera"
+        may_look = identity.role != "camera" and load_session(identity.folder) is not None
         record: dict[str, Any] = {
             "name": identity.server,
             "server": identity.server,
@@ -103,6 +105,8 @@ async def _status(identity: ClientIdentity, output: Format) -> ExitCode:
         }
     if output is Format.TABLE:
         _print_tables(record)
+        if identity.role != "camera" and not may_look:
+            talk(f"For deployments and cameras: {sign_in_command(identity)}")
     elif output is Format.NAME:
         print(record["name"])
     else:

@@ -16,9 +16,11 @@ from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.report import RowReport
 from cordon_client.backoff import full_jitter
-from cordon_client.channel import MESSAGE_BYTES_MAX, explain, new_request_id, open_channel
+from cordon_client.channel import explain, new_request_id, open_channel
 from cordon_client.cli import again
 from cordon_client.errors import ClientError, ExitCode, is_masked
+from cordon_client.person import mend
+from cordon_client.transport import MESSAGE_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,6 +70,8 @@ class Import:
     """Sent, by number, in order; never more than IN_FLIGHT_MAX."""
     _is_careful: bool = False
     """Rows go one at a time: a refusal that a failed write hid comes out."""
+    _is_mended: bool = False
+    """A person signed in or gave the password since the last answer."""
     _told: str = ""
     """The trouble that was told last; empty since the last answer."""
     _progress_s: float = 0.0
@@ -85,10 +89,19 @@ class Import:
                 lost = await self._attempt(stub.ImportReferences())
                 if lost is None:
                     return
+                if await self._mends(lost):
+                    continue
                 await self._weigh(lost)
                 if self._progress_s > answered_before_s:
                     waits_s = full_jitter(0.2, 5.0)
                 await asyncio.sleep(next(waits_s))
+
+    async def _mends(self, lost: grpc.aio.AioRpcError | ClientError) -> bool:
+        """Whether a person did what the server asked for; not twice for the same rows."""
+        if self._is_mended or not isinstance(lost, grpc.aio.AioRpcError):
+            return False
+        self._is_mended = await mend(lost, self.identity)
+        return self._is_mended
 
     async def _attempt(self, stream: Stream) -> Lost:
         """One stream from its start to its end; what broke it, None where all is answered."""
@@ -147,7 +160,7 @@ class Import:
                     continue  # Not one of ours.
                 slots.release()
                 self._progress_s = time.monotonic()
-                self._told = ""
+                self._told, self._is_mended = "", False
                 self._settle(row, RowReport.answered(row, response))
         except grpc.aio.AioRpcError as error:
             return error

@@ -11,9 +11,10 @@ import grpc
 
 from cordon.v1.recognition_pb2_grpc import RecognitionServiceStub
 from cordon_camera.messages import clock_offset_s, hello_message
-from cordon_client.channel import explain, open_channel
+from cordon_client.channel import explain
 from cordon_client.errors import ClientError, ExitCode
 from cordon_client.probe import check_certificate, check_tcp, check_tls
+from cordon_client.transport import machine_channel
 
 if TYPE_CHECKING:
     from cordon.v1 import recognition_pb2 as pb
@@ -53,7 +54,7 @@ async def check_server(identity: ClientIdentity) -> AsyncIterator[tuple[str, Cli
 
 async def _welcome(identity: ClientIdentity) -> pb.Welcome:
     """Says Hello, hears Welcome, leaves; no frame is sent."""
-    async with open_channel(identity) as channel:
+    async with machine_channel(identity) as channel:
         call = RecognitionServiceStub(channel).StreamFrames(timeout=_WELCOME_S_MAX)
         await call.write(hello_message(stills=False))
         first: Any = await call.read()

@@ -7,20 +7,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cordon_client.cli import IdentityOption, ServerOption, debug_asked, identity_for, new_app
+from cordon_client.cli import (
+    IdentityOption,
+    ProfileOption,
+    ServerOption,
+    debug_asked,
+    identity_for,
+    new_app,
+)
 from cordon_client.cli import run as run_command
+from cordon_client.lazy import LazyGroup
+from cordon_client.workstation import MACHINE
 
 if TYPE_CHECKING:
     from cordon_camera.settings import SourceSettings, StreamSettings
+
+
+class Commands(LazyGroup):
+    """What every machine can do, beside the commands below."""
+
+    table = MACHINE
+
 
 app = new_app(
     """Stream a camera to the recognition server, or check why there is no picture.
 
     \b
-    Example:
+    Examples:
+      cordon camera enrol TOKEN cordon.example.org:7443
       cordon camera run --file street.mp4
-    """
+    """,
+    cls=Commands,
 )
+
+
+@app.callback()
+def camera(profile: ProfileOption = None) -> None:
+    """Takes the options that stand before the command."""
+
 
 ConfigOption = Annotated[
     Path | None,

@@ -28,15 +28,20 @@ Note = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a stream ended: an error, a Halt, or neither. `welcomed` where it had begun well."""
+    """How a stream ended: an error, a Halt, or neither. `welcomed` where it had begun well; `left`
+    where it was asked to end and every frame was answered."""
 
     welcomed: bool
+    left: bool = False
     error: grpc.aio.AioRpcError | None = None
     halt: pb.Halt | None = None
 
 
 class Session:
-    """One stream. `wake` is set by whoever fills the slot or ends the source."""
+    """One stream. `wake` is set by whoever fills the slot or ends the source.
+
+    Once `leave` is set no more is sent; when what was sent is answered the stream ends in order.
+    """
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Session:
         advise: Callable[[pb.Advice], None],
         note: Note,
         wake: asyncio.Event,
+        leave: asyncio.Event,
         stills: bool,
     ) -> None:
         self._flow = flow
@@ -57,6 +63,7 @@ class Session:
         self._advise = advise
         self._note = note
         self._wake = wake
+        self._leave = leave
         self._stills = stills
         self._names: dict[int, str] = {}
         self._welcomed = False
@@ -70,11 +77,18 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(self._send(call))
+                leaver = group.create_task(self._wake_to_leave())
                 error = await self._receive(call)
                 sender.cancel()
+                leaver.cancel()
         finally:
             call.cancel()
-        return Ended(self._welcomed, error, self._halt)
+        left = self._leave.is_set() and not self._flow.in_flight
+        return Ended(self._welcomed, left, error, self._halt)
+
+    async def _wake_to_leave(self) -> None:
+        await self._leave.wait()
+        self._wake.set()
 
     async def _receive(self, call: Any) -> grpc.aio.AioRpcError | None:
         try:
@@ -127,7 +141,7 @@ class Session:
         """Sends until everything is answered, then says so. A broken stream is the receiver's."""
         try:
             await call.write(hello_message(stills=self._stills))
-            while not self._flow.is_finished(self._slot.is_empty):
+            while not self._is_done:
                 await self._send_one(call, await self._next())
             await call.done_writing()
             await asyncio.sleep(_CLOSE_S_MAX)
@@ -136,16 +150,22 @@ class Session:
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return
 
+    @property
+    def _is_done(self) -> bool:
+        if self._leave.is_set():
+            return not self._flow.in_flight
+        return self._flow.is_finished(self._slot.is_empty)
+
     async def _next(self) -> Picture | None:
         """A picture to send now; None after something happened that changes what may be sent."""
         self._wake.clear()
-        wait_s = self._flow.wait_s(monotonic())
+        wait_s = None if self._leave.is_set() else self._flow.wait_s(monotonic())
         if wait_s == 0:
             picture = self._flow.take_again() or self._slot.take()
             if picture is not None:
                 return picture
             wait_s = None
-        if self._flow.is_finished(self._slot.is_empty):
+        if self._is_done:
             return None
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), wait_s)

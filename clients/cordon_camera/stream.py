@@ -16,6 +16,7 @@ from cordon.v1.recognition_pb2_grpc import RecognitionServiceStub
 from cordon_camera.capture import Capture
 from cordon_camera.faults import SourceError
 from cordon_camera.flow import Flow
+from cordon_camera.line import Line
 from cordon_camera.report import Report, in_one_line
 from cordon_camera.session import Ended, Session
 from cordon_camera.settings import SourceKind, SourceSettings, StreamSettings
@@ -24,7 +25,7 @@ from cordon_camera.sources import open_source
 from cordon_camera.sources.picture import Picture, Source
 from cordon_camera.status import Tally
 from cordon_client.backoff import full_jitter
-from cordon_client.channel import explain, open_channel
+from cordon_client.channel import explain
 from cordon_client.errors import ClientError, ExitCode
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class CameraStream:
     async def run(self) -> ExitCode:
         """Runs to the source's end; raises ClientError for what cannot be waited out."""
         loop = asyncio.get_running_loop()
+        self._line = Line(self._identity, self._report.note)
         self._wake = asyncio.Event()
         self._source_done = asyncio.Event()
         self._slot = Slot(
@@ -118,12 +120,13 @@ class CameraStream:
         return ExitCode.PARTLY if self._stills and self.tally.rejected else ExitCode.OK
 
     async def _watched(self) -> None:
-        """The connections, with a status every second beside them."""
+        """The connections; beside them a status every second and the certificate's renewal."""
         try:
             async with asyncio.TaskGroup() as group:
-                ticking = group.create_task(self._tick())
+                beside = [group.create_task(each) for each in (self._tick(), self._line.keep())]
                 await self._connections()
-                ticking.cancel()
+                for task in beside:
+                    task.cancel()
         except* ClientError as errors:
             raise errors.exceptions[0] from None
         if self._source_error is not None:
@@ -135,23 +138,24 @@ class CameraStream:
             self._report.tick(self.tally, self._slot.replaced, monotonic())
 
     async def _connections(self) -> None:
-        async with open_channel(self._identity) as channel:
-            stub = RecognitionServiceStub(channel)
-            waits_s = full_jitter(_RECONNECT_BASE_S, _RECONNECT_CAP_S)
-            while not self._is_over:
-                ended = await self._session().run(stub)
-                if ended.welcomed:
-                    self._welcomed_until_s = monotonic()
-                    waits_s = full_jitter(_RECONNECT_BASE_S, _RECONNECT_CAP_S)
-                if self._is_over:
-                    return
-                problem = await self._problem(ended)
-                if self._source_done.is_set() and not self._holds_every_picture:
-                    raise problem  # nothing new will come, and what waits is the past
-                self._report.note("waiting", in_one_line(problem))
-                # After what the server asks for, spread out: others were told the same.
-                asked_s = min(problem.retry_after_s, _ASKED_WAIT_S_MAX)
-                await self._pause(asked_s + next(waits_s))
+        waits_s = full_jitter(_RECONNECT_BASE_S, _RECONNECT_CAP_S)
+        while not self._is_over:
+            async with self._line.channel() as channel:
+                ended = await self._session().run(RecognitionServiceStub(channel))
+            if ended.welcomed:
+                self._welcomed_until_s = monotonic()
+                waits_s = full_jitter(_RECONNECT_BASE_S, _RECONNECT_CAP_S)
+            if self._is_over:
+                return
+            if ended.left:
+                continue  # the next channel waits
+            problem = await self._problem(ended)
+            if self._source_done.is_set() and not self._holds_every_picture:
+                raise problem  # nothing new will come, and what waits is the past
+            self._report.note("waiting", in_one_line(problem))
+            # After what the server asks for, spread out: others were told the same.
+            asked_s = min(problem.retry_after_s, _ASKED_WAIT_S_MAX)
+            await self._pause(asked_s + next(waits_s))
 
     def _session(self) -> Session:
         return Session(
@@ -162,6 +166,7 @@ class CameraStream:
             advise=self._take_advice,
             note=self._report.note,
             wake=self._wake,
+            leave=self._line.turn,
             stills=self._stills,
         )
 
@@ -179,7 +184,7 @@ class CameraStream:
             return _halted(ended.halt)
         if ended.error is None:
             return ClientError("The server closed the stream.", exit_code=ExitCode.UNAVAILABLE)
-        error = await explain(ended.error, self._identity)
+        error = await explain(ended.error, self._line.identity)
         if self._is_final(ended.error.code(), error):
             raise error
         return error

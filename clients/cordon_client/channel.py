@@ -1,4 +1,4 @@
-"""Connections to the server, and calls over them; knows certificates, not what is asked."""
+"""Connections to the server, and calls over them; knows who asks, not what is asked."""
 
 from __future__ import annotations
 
@@ -11,56 +11,53 @@ import grpc
 
 from cordon_client.backoff import full_jitter
 from cordon_client.errors import ClientError, from_rpc
-from cordon_client.identity import split_address
+from cordon_client.transport import machine_channel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from cordon_client.identity import ClientIdentity
 
-MESSAGE_BYTES_MAX = 16 * 1024 * 1024
-"""Of one message, either way."""
-
-_OPTIONS = [
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-    # A dead peer is noticed within half a minute, on an idle stream too.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 0),
-    # Whoever reconnects decides when; gRPC's own pause must not grow to minutes behind its back.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-    # Calls are repeated by `call`, with the same request_id; never unseen.
-    ("grpc.enable_retries", 0),
-    # Site servers are reached directly (R22).
-    ("grpc.enable_http_proxy", 0),
-]
+JUSTIFICATION_KEY = "cordon-justification-bin"
+"""Of the metadata in which a person says why, UTF-8."""
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
-def open_channel(identity: ClientIdentity) -> grpc.aio.Channel:
-    """A channel that shows the identity's certificate and believes only its site's authority."""
-    split_address(identity.server)
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=identity.ca_pem,
-        private_key=identity.private_key_pem,
-        certificate_chain=identity.certificate_pem,
-    )
-    return grpc.aio.secure_channel(identity.server, credentials, options=_OPTIONS)
+@asynccontextmanager
+async def open_channel(identity: ClientIdentity) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel for the block, on whose calls goes the token of whoever is signed in.
+
+    The token is renewed in silence, however long the block takes. A camera has no person.
+    """
+    if identity.role == "camera":
+        async with machine_channel(identity) as channel:
+            yield channel
+        return
+    # Imported here: cameras do without it.
+    from cordon_client.person import Mending, staying_signed_in
+
+    async with staying_signed_in(identity) as token:
+        mending = Mending(identity)
+        async with machine_channel(identity, on_each_call=token, interceptors=[mending]) as channel:
+            yield channel
 
 
 @asynccontextmanager
 async def connected(identity: ClientIdentity) -> AsyncIterator[grpc.aio.Channel]:
     """A channel for the block; an RPC error that leaves the block leaves as a ClientError."""
-    async with open_channel(identity) as channel:
-        try:
-            yield channel
-        except grpc.aio.AioRpcError as error:
-            raise await explain(error, identity) from error
+    async with explained(identity), open_channel(identity) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def explained(identity: ClientIdentity) -> AsyncIterator[None]:
+    """An RPC error that leaves the block leaves as a ClientError."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise await explain(error, identity) from error
 
 
 async def explain(error: grpc.aio.AioRpcError, identity: ClientIdentity) -> ClientError:
@@ -72,17 +69,20 @@ async def call(
     method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
     request: Request,
     *,
+    reason: str = "",
     timeout_s: float = 30.0,
     attempts_max: int = 3,
 ) -> Response:
     """One unary call, tried again while the server is UNAVAILABLE.
 
-    The request, its request_id with it, stays the same: a repeated act has one effect.
+    The request, its request_id with it, stays the same: a repeated act has one effect. `reason` is
+    the caller's justification, where a method asks for one.
     """
+    metadata = ((JUSTIFICATION_KEY, reason.encode()),) if reason else None
     waits_s = full_jitter(0.2, 1.0)
     for attempt in range(1, attempts_max + 1):
         try:
-            return await method(request, timeout=timeout_s)
+            return await method(request, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if attempt == attempts_max or error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -33,6 +34,18 @@ ServerOption = Annotated[
     str | None,
     typer.Option("--server", metavar="HOST:PORT", help="Another server than the identity's."),
 ]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="The identity folder ~/.config/cordon/profiles/NAME, for every command that follows.",
+    ),
+]
+ReasonOption = Annotated[
+    str,
+    typer.Option("--reason", metavar="TEXT", help="Why; it goes on the record with your name."),
+]
 OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How to print the answer.")]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Let the server check everything and change nothing.")
@@ -55,21 +68,54 @@ def new_app(help: str, **settings: Any) -> typer.Typer:
     )
 
 
-def identity_for(role: str, folder: Path | None, server: str | None = None) -> ClientIdentity:
+def identity_for(role: str, given: Path | None, server: str | None = None) -> ClientIdentity:
     """The identity from the options, else the one at ~/.config/cordon/<role>."""
-    if folder is None and not default_folder(role).exists():
+    folder = folder_for(role, given)
+    if folder == default_folder(role) and not folder.exists():
         raise _nobody(role)
-    identity = load_identity(folder or default_folder(role))
+    identity = load_identity(folder)
     if server is None:
         return identity
     split_address(server)
     return replace(identity, server=server)
 
 
+def folder_for(role: str, given: Path | None) -> Path:
+    """The identity folder that is meant: --identity, --profile, CORDON_IDENTITY, the role's own."""
+    profile, is_typed = _profile(), _is_typed("identity")
+    if profile and given is not None and is_typed:
+        raise ClientError(
+            "--identity and --profile name two identities.",
+            hint=f"cordon doctor --identity {given}",
+            exit_code=ExitCode.USAGE,
+        )
+    if profile:
+        return profile_folder(profile)
+    return given or default_folder(role)
+
+
 def default_folder(role: str) -> Path:
     """Where a role's identity lies when no option says otherwise."""
-    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "cordon" / role
+    return _settings_folder() / role
+
+
+def profile_folder(name: str) -> Path:
+    """Where a profile's identity lies."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+        raise ClientError(
+            f"{name!r} cannot be a profile's name.",
+            why="It has to be letters, digits, dots, hyphens and underscores: it names a folder.",
+            hint="cordon admin --profile office whoami",
+            exit_code=ExitCode.USAGE,
+        )
+    return _settings_folder() / "profiles" / name
+
+
+def group_name() -> str:
+    """The group that the running command stands in: "admin" in `cordon admin sign-in`."""
+    context = _context()
+    parent = context.parent if context else None
+    return (parent.info_name if parent else None) or "admin"
 
 
 def run(coroutine: Coroutine[Any, Any, ExitCode | None], debug: bool = False) -> None:
@@ -129,11 +175,34 @@ def _context() -> Context | None:
     return get_current_context(silent=True)  # type: ignore[return-value]
 
 
+def _settings_folder() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "cordon"
+
+
+def _profile() -> str | None:
+    """The profile named nearest to the command."""
+    context: Any = _context()
+    while context is not None:
+        if name := context.params.get("profile"):
+            return str(name)
+        context = context.parent
+    return None
+
+
+def _is_typed(parameter: str) -> bool:
+    """Whether an option of the running command was typed, rather than set in the environment."""
+    context = _context()
+    source = context.get_parameter_source(parameter) if context else None
+    return source is None or source.name == "COMMANDLINE"
+
+
 def _nobody(role: str) -> ClientError:
     return ClientError(
         f"No identity folder was named, and there is none at {default_folder(role)}.",
         why="The server talks to clients with a certificate only. `cordon server init` makes the "
-        "first administrator's folder, `cordon admin cert issue` everyone else's.",
+        "first administrator's folder; everyone else enrols with a one-time token, which "
+        "`cordon admin cert token` gives out.",
         hint=again("--identity", "DIR"),
         exit_code=ExitCode.SIGN_IN,
     )

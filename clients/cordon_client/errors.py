@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +30,16 @@ class ExitCode(IntEnum):
     NOT_FOUND = 6
     CONFLICT = 7
     UNAVAILABLE = 8
+
+
+class Reason(StrEnum):
+    """The server's codes for what a person can mend on the spot."""
+
+    SIGN_IN_NEEDED = "SIGN_IN_NEEDED"
+    SESSION_OVER = "SESSION_OVER"
+    SESSION_EXPIRED = "SESSION_EXPIRED"
+    STEP_UP_NEEDED = "STEP_UP_NEEDED"
+    PASSWORD_CHANGE_NEEDED = "PASSWORD_CHANGE_NEEDED"
 
 
 class ClientError(Exception):
@@ -86,7 +96,7 @@ def from_rpc(error: grpc.aio.AioRpcError, identity: ClientIdentity | None = None
     return ClientError(
         error.details() or f"The server answered {status} without a word.",
         why=_why(told, status, identity),
-        hint=_hint(status, identity),
+        hint=_hint(status, _reason(told), identity),
         exit_code=_EXIT_CODES.get(status, ExitCode.FAILED),
         reason=_reason(told),
         retry_after_s=_retry_after_s(told),
@@ -117,6 +127,17 @@ def rich_status(error: grpc.aio.AioRpcError) -> Status | None:
             except DecodeError:
                 return None
     return None
+
+
+def wants_sign_in(reason: str) -> bool:
+    """Whether a server's code says that its caller has to sign in, again or at all."""
+    signs = (Reason.SIGN_IN_NEEDED, Reason.SESSION_OVER, Reason.SESSION_EXPIRED)
+    return reason in signs or reason.startswith("TOKEN_")
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The server's code for the error; empty where it gave none."""
+    return _reason(rich_status(error))
 
 
 def print_error(error: BaseException, *, debug: bool = False) -> None:
@@ -207,10 +228,42 @@ def _retry_after_s(told: Status | None) -> float:
     return 0.0
 
 
-def _hint(status: str, identity: ClientIdentity | None) -> str:
-    if status in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
-        return _doctor(identity)
+def _hint(status: str, reason: str, identity: ClientIdentity | None) -> str:
+    if wants_sign_in(reason):
+        return sign_in_command(identity)
+    match status, reason:
+        case _, Reason.STEP_UP_NEEDED:
+            return _at_workstation("step-up", identity)
+        case "UNAUTHENTICATED", _ if reason.startswith("CERTIFICATE"):
+            return enrol_command(identity)
+        case "UNAUTHENTICATED", _:
+            return _doctor(identity)
+        case "PERMISSION_DENIED", _:
+            is_camera = identity is not None and identity.role == "camera"
+            return _doctor(identity) if is_camera else _at_workstation("whoami", identity)
     return ""
+
+
+def sign_in_command(identity: ClientIdentity | None) -> str:
+    """What to type in order to sign in at this workstation."""
+    return _at_workstation("sign-in", identity)
+
+
+def enrol_command(identity: ClientIdentity | None) -> str:
+    """What to type on this machine for another certificate, once an administrator gave a token."""
+    if identity is None:
+        return "cordon camera enrol TOKEN SERVER"
+    role, name, folder = identity.role, identity.name, identity.folder
+    return (
+        f"cordon {role} enrol TOKEN {identity.server} --out {folder} --force "
+        f"(TOKEN by an administrator: cordon admin cert token {role} {name})"
+    )
+
+
+def _at_workstation(command: str, identity: ClientIdentity | None) -> str:
+    if identity is None:
+        return f"cordon admin {command}"
+    return f"cordon {identity.role} {command} --identity {identity.folder}"
 
 
 def _doctor(identity: ClientIdentity | None) -> str:

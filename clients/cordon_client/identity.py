@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TOML, _CA, _CERTIFICATE, _KEY = "identity.toml", "ca.pem", "cert.pem", "key.pem"
+_NEXT_KEY = "key.pem.next"
+"""The key of a certificate that is being replaced; there only while it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def load_identity(folder: Path) -> ClientIdentity:
     """The identity in a folder; refused (SIGN_IN) if a part is missing or others may read it."""
     check_folder(folder)
     check_private(folder)
+    _finish_replacement(folder)
     server, spiffe_id = _settings(folder / _TOML)
     return ClientIdentity(
         server=server,
@@ -66,7 +69,7 @@ def check_folder(folder: Path) -> None:
         raise _unusable(
             f"There is no identity folder {folder}.",
             "A client shows a certificate; the folder holds it and its key.",
-            f"cordon admin cert issue control NAME --out {folder}",
+            f"cordon control enrol TOKEN SERVER --out {folder}",
         )
     missing = [name for name in (_TOML, _CA, _CERTIFICATE, _KEY) if not (folder / name).exists()]
     if missing:
@@ -79,8 +82,23 @@ def check_folder(folder: Path) -> None:
 
 def check_private(folder: Path) -> None:
     """Nobody but the owner can read the folder or its key."""
-    _private(folder)
-    _private(folder / _KEY)
+    check_private_file(folder)
+    check_private_file(folder / _KEY)
+
+
+def check_private_file(path: Path) -> None:
+    """Nobody but the owner can read this one."""
+    try:
+        mode = path.stat().st_mode & 0o777
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if mode & 0o077:
+        wanted = "700" if path.is_dir() else "600"
+        raise _unusable(
+            f"{path} can be read by others (mode {mode:o}).",
+            "Whoever reads what is in it can act as this client.",
+            f"chmod {wanted} {path}",
+        )
 
 
 def save_identity(
@@ -97,10 +115,41 @@ def save_identity(
     folder.chmod(0o700)
     # JSON's strings are TOML's basic strings.
     toml = f"server = {json.dumps(server)}\nspiffe_id = {json.dumps(spiffe_id)}\n"
-    _write(folder / _KEY, private_key_pem)
-    _write(folder / _CERTIFICATE, certificate_pem)
-    _write(folder / _CA, ca_pem)
-    _write(folder / _TOML, toml.encode())
+    write_private(folder / _KEY, private_key_pem)
+    write_private(folder / _CERTIFICATE, certificate_pem)
+    write_private(folder / _CA, ca_pem)
+    write_private(folder / _TOML, toml.encode())
+
+
+def replace_certificate(folder: Path, certificate_pem: bytes, private_key_pem: bytes) -> None:
+    """Puts the next certificate and its key in the place of those there.
+
+    The two belong together, and a machine may die between two files: the key waits under another
+    name until its certificate is there, and whoever loads the folder finishes what was begun.
+    """
+    write_private(folder / _NEXT_KEY, private_key_pem)
+    write_private(folder / _CERTIFICATE, certificate_pem)
+    _finish_replacement(folder)
+
+
+def _finish_replacement(folder: Path) -> None:
+    waiting = folder / _NEXT_KEY
+    if not waiting.exists():
+        return
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        certificate = x509.load_pem_x509_certificate(_read(folder / _CERTIFICATE))
+        key = load_pem_private_key(_read(waiting), None)
+        if key.public_key() == certificate.public_key():
+            waiting.replace(folder / _KEY)
+        else:
+            waiting.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return  # Another process was faster.
+    except ValueError as error:
+        raise _damaged(folder / _CERTIFICATE, f"{error}.") from error
 
 
 def make_key_and_csr() -> tuple[bytes, bytes]:
@@ -154,20 +203,6 @@ def _damaged(path: Path, why: str) -> ClientError:
     return _unusable(f"{path} cannot be used.", why, f"cordon doctor --identity {path.parent}")
 
 
-def _private(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode & 0o777
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if mode & 0o077:
-        wanted = "700" if path.is_dir() else "600"
-        raise _unusable(
-            f"{path} can be read by others (mode {mode:o}).",
-            "Whoever reads the key can act as this client.",
-            f"chmod {wanted} {path}",
-        )
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -187,8 +222,8 @@ def _unusable(what: str, why: str, hint: str) -> ClientError:
     return ClientError(what, why, hint, exit_code=ExitCode.SIGN_IN)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and never readable by others."""
+def write_private(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, and never readable by others."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

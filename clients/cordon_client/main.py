@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cordon_client.cli import ProfileOption
 from cordon_client.errors import ClientError, ExitCode, print_error
 from cordon_client.lazy import Lazy, LazyGroup
 
@@ -53,6 +54,7 @@ def cordon(
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
+    profile: ProfileOption = None,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks and the transport's own log.")
     ] = False,

@@ -15,6 +15,11 @@ def deployment_name(given: str) -> str:
     return _within("deployments", given)
 
 
+def user_name(given: str) -> str:
+    """ "anna" or "users/anna" -> "users/anna"."""
+    return _within("users", given)
+
+
 def entry_name(deployment: str, ref: str) -> str:
     """A deployment and an external reference, or the entry's whole name."""
     if ref.startswith("deployments/"):

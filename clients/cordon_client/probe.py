@@ -10,7 +10,7 @@ import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cordon_client.errors import ClientError, ExitCode
+from cordon_client.errors import ClientError, ExitCode, enrol_command
 from cordon_client.identity import split_address
 
 if TYPE_CHECKING:
@@ -53,10 +53,15 @@ def check_certificate(identity: ClientIdentity, now: datetime) -> None:
     """Our own certificate is good at `now`."""
     start, end = validity(identity)
     if now > end:
-        raise _sign_in(identity, f"This client's certificate expired on {_day(end)}.")
+        raise _sign_in(
+            identity,
+            f"The certificate of {identity.spiffe_id} ({identity.folder}/cert.pem) expired on "
+            f"{_day(end)}.",
+        )
     if now < start:
         raise ClientError(
-            f"This client's certificate is good only from {_day(start)}.",
+            f"The certificate of {identity.spiffe_id} ({identity.folder}/cert.pem) is good only "
+            f"from {_day(start)}.",
             why=f"This computer's clock says {_day(now)}; it is probably wrong.",
             hint="timedatectl status",
             exit_code=ExitCode.SIGN_IN,
@@ -229,7 +234,9 @@ def _broken_off(identity: ClientIdentity) -> ClientError:
 
 
 def _refused_us(identity: ClientIdentity, why: str) -> ClientError:
-    return _sign_in(identity, f"{identity.server} does not accept this client's certificate.", why)
+    return _sign_in(
+        identity, f"{identity.server} does not accept the certificate of {identity.spiffe_id}.", why
+    )
 
 
 def _silent(identity: ClientIdentity, why: str) -> ClientError:
@@ -244,8 +251,8 @@ def _unavailable(what: str, why: str, hint: str) -> ClientError:
 def _sign_in(identity: ClientIdentity, what: str, why: str = "") -> ClientError:
     return ClientError(
         what,
-        why or "An administrator has to issue a new one.",
-        f"cordon admin cert issue {identity.role} {identity.name} --out {identity.folder} --force",
+        why or "It cannot be renewed any more: the machine has to enrol anew.",
+        enrol_command(identity),
         exit_code=ExitCode.SIGN_IN,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cordon_client.errors import ClientError, ExitCode
@@ -31,3 +32,17 @@ def parse_time(text: str) -> datetime:
             hint="date --iso-8601=seconds",
             exit_code=ExitCode.USAGE,
         ) from error
+
+
+def parse_life(text: str) -> timedelta:
+    """ "30d", "24h", "90m" or "60s" as a duration."""
+    found = re.fullmatch(r"([0-9]{1,6})([dhms])", text)
+    if found is None:
+        raise ClientError(
+            f"{text!r} is not a length of time.",
+            why="It has to be a number and d, h, m or s, as in 30d or 12h.",
+            hint="cordon admin cert issue --help",
+            exit_code=ExitCode.USAGE,
+        )
+    unit = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}[found[2]]
+    return timedelta(**{unit: int(found[1])})

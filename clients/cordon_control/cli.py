@@ -15,27 +15,44 @@ from cordon_client.cli import (
     DryRunOption,
     IdentityOption,
     OutputOption,
+    ProfileOption,
     ServerOption,
     identity_for,
     new_app,
     run,
 )
+from cordon_client.lazy import LazyGroup
 from cordon_client.names import deployment_name, match_name, parse_match
 from cordon_client.output import Format, emit, talk
+from cordon_client.workstation import WORKSTATION
 from cordon_control.pictures import save_match
 from cordon_control.records import MATCH_COLUMNS, MATCH_DETAILS, match_record
 
 if TYPE_CHECKING:
     from cordon_client.identity import ClientIdentity
 
+
+class Desk(LazyGroup):
+    """What every workstation can do, beside the commands below."""
+
+    table = WORKSTATION
+
+
 app = new_app(
     """Look at matches and decide them. A match is a candidate; a person decides.
 
     \b
-    Example:
+    Examples:
+      cordon control sign-in anna
       cordon control matches market
-    """
+    """,
+    cls=Desk,
 )
+
+
+@app.callback()
+def control(profile: ProfileOption = None) -> None:
+    """Takes the options that stand before the command."""
 
 
 class Verdict(StrEnum):

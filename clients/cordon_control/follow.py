@@ -16,6 +16,7 @@ from cordon.v1.match_pb2_grpc import MatchServiceStub
 from cordon_client.backoff import full_jitter
 from cordon_client.channel import explain, open_channel
 from cordon_client.errors import ClientError, ExitCode
+from cordon_client.person import mend
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,6 +50,8 @@ class Follower:
 
     _told: str = ""
     """The trouble that was told last; empty while connected."""
+    _is_mended: bool = False
+    """A person signed in again since the last answer."""
 
     async def run(self) -> None:
         """Returns when `on_match` has enough; a ClientError where trying again cannot help."""
@@ -77,6 +80,7 @@ class Follower:
         stream = stub.SubscribeMatches(request)
         try:
             async for response in stream:
+                self._is_mended = False
                 if self._told:
                     self._told = ""
                     self.on_trouble("Connected again.")
@@ -104,6 +108,9 @@ class Follower:
         """Why the connection was lost; raised where trying again cannot help."""
         if error.code() is grpc.StatusCode.CANCELLED:
             return _unavailable("The server cut the stream.")
+        if not self._is_mended and await mend(error, self.identity):
+            self._is_mended = True
+            return _unavailable("The session was over.")
         reason = await explain(error, self.identity)
         if reason.exit_code is not ExitCode.UNAVAILABLE:
             raise reason

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cordon.v1 import camera_pb2, deployment_pb2, identity_pb2, watchlist_pb2
+from cordon.v1 import camera_pb2, deployment_pb2, machine_pb2, watchlist_pb2
 from cordon.v1.camera_pb2_grpc import CameraServiceStub
 from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
-from cordon.v1.identity_pb2_grpc import IdentityServiceStub
+from cordon.v1.machine_pb2_grpc import MachineServiceStub
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_client.channel import call, connected, new_request_id, open_channel
 from cordon_client.errors import ClientError, ExitCode
@@ -72,7 +72,7 @@ async def open_site(folder: Path, plan: Plan, children: Children) -> Site:
     admin = load_identity(home / "admin")
     await _wait_until_serving(admin, server)
     async with connected(admin) as channel:
-        control = await _issue(channel, admin, identity_pb2.ROLE_CONTROL, "control", folder)
+        control = await _issue(channel, admin, machine_pb2.ROLE_CONTROL, "control", folder)
         cameras = {name: await _add_camera(channel, admin, name, folder) for name in plan.cameras}
     return Site(folder, server, admin, load_identity(control), cameras)
 
@@ -136,22 +136,22 @@ async def _add_camera(
         request_id=new_request_id(),
     )
     await call(CameraServiceStub(channel).CreateCamera, request)
-    return await _issue(channel, admin, identity_pb2.ROLE_CAMERA, name, folder)
+    return await _issue(channel, admin, machine_pb2.ROLE_CAMERA, name, folder)
 
 
 async def _issue(
     channel: grpc.aio.Channel,
     admin: ClientIdentity,
-    role: identity_pb2.Role.ValueType,
+    role: machine_pb2.Role.ValueType,
     name: str,
     folder: Path,
 ) -> Path:
     """A new identity folder for a client, signed by the site's authority."""
     private_key_pem, csr_der = make_key_and_csr()
-    request = identity_pb2.IssueCertificateRequest(
+    request = machine_pb2.IssueCertificateRequest(
         role=role, id=name, csr_der=csr_der, request_id=new_request_id()
     )
-    response = await call(IdentityServiceStub(channel).IssueCertificate, request)
+    response = await call(MachineServiceStub(channel).IssueCertificate, request)
     home = folder / name
     save_identity(
         home,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,19 +16,43 @@ import structlog
 from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2
 
+from cordon.v1.machine_pb2_grpc import add_EnrolmentServiceServicer_to_server
 from cordon_server.api.cameras import CameraServicer
 from cordon_server.api.deployments import DeploymentServicer
+from cordon_server.api.edge import Edge
+from cordon_server.api.enrolment import EnrolmentServicer
 from cordon_server.api.identity import IdentityServicer
+from cordon_server.api.machines import MachineServicer, deny_identity
 from cordon_server.api.matches import MatchServicer
 from cordon_server.api.recognition import RecognitionServicer
-from cordon_server.api.server import RECOGNISING, SERVICES, add_services, make_server
+from cordon_server.api.server import (
+    RECOGNISING,
+    SERVICES,
+    add_services,
+    make_enrolment_server,
+    make_server,
+)
 from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.config import Settings
 from cordon_server.domain import DeviceLost
-from cordon_server.identity.certificates import load_authority
+from cordon_server.identity.admission import Admission
+from cordon_server.identity.attempts import AttemptLimits, Attempts
+from cordon_server.identity.calls import LiveCalls
+from cordon_server.identity.enrolment import ENROLMENTS, Enrolments
+from cordon_server.identity.hierarchy import load_authority
+from cordon_server.identity.issuance import Issuer
+from cordon_server.identity.keys import SIGNING_KEYS, SigningKeys
+from cordon_server.identity.names import Role
+from cordon_server.identity.passwords import Passwords
+from cordon_server.identity.people import People
+from cordon_server.identity.rates import RateLimit
+from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, CertificateRegister
+from cordon_server.identity.serving import ServerCertificate
+from cordon_server.identity.sessions import SESSIONS, SessionRules
+from cordon_server.identity.users import USERS, Users
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
 from cordon_server.recognition.decide import DecisionRule
@@ -56,7 +81,17 @@ SWITCH_S = 0.0005
 """How long a thread may keep the interpreter from another where a GPU's thread is one of them.
 Python's own 5 ms are several batches."""
 
-REGISTRY_TABLES = (CAMERAS, DEPLOYMENTS, REQUESTS)
+REGISTRY_TABLES = (
+    CAMERAS,
+    DEPLOYMENTS,
+    REQUESTS,
+    CERTIFICATES,
+    CERTIFICATE_KEYS,
+    ENROLMENTS,
+    USERS,
+    SESSIONS,
+    SIGNING_KEYS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +99,7 @@ class Running:
     """A server that answers."""
 
     port: int
+    enrolment_port: int
     provider: str
 
 
@@ -82,11 +118,9 @@ async def running(
     galleries of armed deployments are loaded. Raises the `OurFault`s of a server that cannot start.
     """
     async with AsyncExitStack() as stack:
-        # First what only one server may have: the data directory and the port.
+        # First what only one server may have: the data directory.
         stack.enter_context(locked(settings.storage.data))
-        server, port = make_server(
-            settings.listen, settings.site, settings.storage.certificates, clock=clock
-        )
+        certificate = ServerCertificate(settings.storage.certificates, clock=clock)
         authority = load_authority(settings.storage.certificates)
 
         writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="writer"))
@@ -106,6 +140,32 @@ async def running(
             clock=clock,
         )
         ledger = RequestLedger(registry, clock=clock)
+        register = CertificateRegister(registry, clock=clock)
+        issuer = Issuer(registry, authority, settings.site, cameras, clock=clock)
+        enrolments = Enrolments(registry, issuer)
+        users = Users(registry, count_max=settings.people.users_max, clock=clock)
+        comparing = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="passwords"))
+        people = People(
+            registry,
+            Passwords(comparing),
+            Attempts(_attempt_limits(settings), clock=clock),
+            SigningKeys(registry, clock=clock),
+            _session_rules(settings),
+            site=settings.site,
+            clock=clock,
+        )
+        admission = Admission(people, clock=clock)
+        calls = LiveCalls([register.judge, admission.judge], clock=clock)
+        rate = RateLimit(now_s=time.monotonic)
+
+        # Ports that are taken are said so before the models' seconds.
+        edge = Edge(
+            site=settings.site, clock=clock, denied=register, admission=admission, calls=calls
+        )
+        server, port = make_server(settings.listen, certificate, edge)
+        enrolling, enrolment_port = make_enrolment_server(
+            settings.listen, settings.listen.port_of_enrolment(port), certificate, rate
+        )
 
         models = await asyncio.to_thread(open_pack, settings)
         stack.push_async_callback(asyncio.to_thread, models.close)
@@ -161,13 +221,39 @@ async def running(
             deployments=DeploymentServicer(
                 deployments, live, ledger, threshold_default=models.pack.score_threshold
             ),
-            cameras=CameraServicer(cameras, live, ledger),
-            identity=IdentityServicer(authority, settings.site, cameras, ledger),
+            cameras=CameraServicer(
+                cameras,
+                live,
+                ledger,
+                shut_out=lambda name: deny_identity(
+                    register, calls, issuer.spiffe_id(Role.CAMERA, name)
+                ),
+            ),
+            machines=MachineServicer(
+                issuer,
+                enrolments,
+                register,
+                calls,
+                ledger,
+                enrolment_address=lambda: _address(certificate.shown.hosts[0], enrolment_port),
+                clock=clock,
+            ),
+            people=IdentityServicer(people, users, calls, ledger, clock=clock),
+        )
+        add_EnrolmentServiceServicer_to_server(
+            EnrolmentServicer(issuer, enrolments, rate), enrolling
         )
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        guarding = [tasks.create_task(calls.run()), tasks.create_task(certificate.watch())]
         await server.start()
-        log.info("server.listening", host=settings.listen.host, port=port)
+        await enrolling.start()
+        log.info(
+            "server.listening",
+            host=settings.listen.host,
+            port=port,
+            enrolment_port=enrolment_port,
+        )
 
         await asyncio.to_thread(_warm_up, models, settings)
         await live.start()
@@ -180,13 +266,16 @@ async def running(
             "server.serving", pid=os.getpid(), port=port, provider=models.provider, workers=count
         )
         try:
-            yield Running(port, models.provider)
+            yield Running(port, enrolment_port, models.provider)
         finally:
             # Say so, send the cameras away, let calls finish, then stop what they used.
             await health.enter_graceful_shutdown()
             log.info("server.draining")
+            await enrolling.stop(0)
             await live.stop()
             await server.stop(settings.listen.grace_s)
+            for task in guarding:
+                task.cancel()
             await asyncio.to_thread(scheduler.stop, settings.listen.grace_s)
             await live.close()
             log.info("server.stopped")
@@ -210,6 +299,10 @@ def _failing_over(
             loop.call_soon_threadsafe(lambda: tasks.create_task(fail_over(lost)))
 
     return on_lost
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def open_pack(settings: Settings) -> Models:
@@ -280,6 +373,26 @@ def _load_rules(settings: Settings) -> LoadRules:
 
 def _warm_up(models: Models, settings: Settings) -> None:
     models.warm_up(settings.recognition.detector_width, settings.recognition.detector_height)
+
+
+def _session_rules(settings: Settings) -> SessionRules:
+    people = settings.people
+    return SessionRules(
+        life_max=timedelta(hours=people.session_hours_max),
+        idle_max=timedelta(minutes=people.idle_minutes_max),
+        token_life=timedelta(minutes=people.token_minutes),
+        fresh_for=timedelta(seconds=people.fresh_password_s),
+        per_user_max=people.sessions_per_user_max,
+    )
+
+
+def _attempt_limits(settings: Settings) -> AttemptLimits:
+    people = settings.people
+    return AttemptLimits(
+        per_user_max=people.wrong_passwords_max,
+        per_machine_max=people.wrong_passwords_per_machine_max,
+        window=timedelta(minutes=people.wrong_passwords_minutes),
+    )
 
 
 def _stream_limits(settings: Settings) -> StreamLimits:

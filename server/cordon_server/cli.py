@@ -39,6 +39,14 @@ class Provider(StrEnum):
     cuda = "cuda"
 
 
+class Role(StrEnum):
+    """What a machine is; the server's own list loads later."""
+
+    camera = "camera"
+    control = "control"
+    admin = "admin"
+
+
 class Level(StrEnum):
     """How much is logged."""
 
@@ -76,26 +84,78 @@ def init(
     ] = None,
     bind: Annotated[str, typer.Option(help="Address to bind.")] = "0.0.0.0",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 7443,
-    admin: Annotated[str, typer.Option(help="The first administrator's name.")] = "first",
+    workstation: Annotated[
+        str, typer.Option(help="Name of the workstation that is certified for administration.")
+    ] = "first",
+    root_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the passphrase of the root key; without, one is made."),
+    ] = None,
+    admin: Annotated[str, typer.Option(help="User name of the first administrator.")] = "first",
+    admin_password_file: Annotated[
+        Path | None,
+        typer.Option(help="File with his password; without, one for his first sign-in is made."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Make a new site: certificate authority, server certificate, first administrator, settings."""
+    """Make a new site: authorities, server certificate, first workstation and administrator."""
+    from cordon_server.identity.hierarchy import new_passphrase
     from cordon_server.identity.names import NAME_PATTERN
-    from cordon_server.site import make_site
+    from cordon_server.identity.passwords import make_password
+    from cordon_server.site import FirstAdministrator, make_site
 
+    passphrase, password = new_passphrase(), make_password()
     with _errors():
         if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", site):
             raise ConfigInvalid("--site must be lower-case letters, digits, dots and hyphens")
+        if not re.fullmatch(NAME_PATTERN, workstation):
+            raise ConfigInvalid("--workstation must be lower-case letters, digits and hyphens")
         if not re.fullmatch(NAME_PATTERN, admin):
             raise ConfigInvalid("--admin must be lower-case letters, digits and hyphens")
-        hosts = tuple(host or ("localhost", "127.0.0.1"))
-        settings = make_site(folder, site=site, hosts=hosts, bind=bind, port=port, admin=admin)
+        made = make_site(
+            folder,
+            site=site,
+            hosts=tuple(host or ("localhost", "127.0.0.1")),
+            bind=bind,
+            port=port,
+            workstation=workstation,
+            root_passphrase=(_secret(root_passphrase_file) if root_passphrase_file else passphrase),
+            administrator=FirstAdministrator(
+                admin,
+                _secret(admin_password_file) if admin_password_file else password,
+                must_change_password=admin_password_file is None,
+            ),
+        )
+    if as_json:
+        facts = {
+            "site": site,
+            "settings": str(made.settings),
+            "certificates": str(folder / "certs"),
+            "workstation": str(made.identity),
+            "root": str(made.root),
+            "root_passphrase": None if root_passphrase_file else passphrase,
+            "administrator": admin,
+            "administrator_password": None if admin_password_file else password,
+        }
+        print(json.dumps(facts))
+        return
     print(f"site {site} is made in {folder}")
-    print(f"  settings        {settings}")
-    print(f"  certificates    {folder / 'certs'} (keep ca-key.pem safe: whoever has it is anyone)")
-    print(f"  administrator   {folder / 'admin'}")
+    print(f"  settings        {made.settings}")
+    print(f"  certificates    {folder / 'certs'}")
+    print(f"  workstation     {made.identity}")
+    print(f"  root authority  {made.root}")
+    if root_passphrase_file is None:
+        print(f"  its passphrase  {passphrase}")
+        print("                  Shown this once: write it down, apart from the key.")
+    print(f"  administrator   {admin}")
+    if admin_password_file is None:
+        print(f"  his password    {password}")
+        print("                  Shown this once, and good for one sign-in, which changes it.")
+    print("now move the root authority off this server, to two places that are kept locked:")
+    print(f"  {made.root}  (needed when the issuing authority is renewed, and by nothing before)")
     print("next:")
-    print(f"  cordon server run --config {settings}")
-    print(f"  cordon status --identity {folder / 'admin'}")
+    print(f"  cordon server run --config {made.settings}")
+    print(f"  cordon admin sign-in {admin} --identity {made.identity}")
 
 
 @app.command(epilog="Example: cordon server run --config ./site/cordon.toml")
@@ -126,7 +186,7 @@ def check(
     """Check settings, certificates, models and provider without opening a port."""
     from cordon_server.app import calibration, open_pack, open_pictures
     from cordon_server.config import load_settings
-    from cordon_server.identity.certificates import load_authority
+    from cordon_server.identity.hierarchy import load_authority
 
     with _errors():
         settings = load_settings(config, _overrides(None, None, provider))
@@ -161,6 +221,78 @@ def check(
         for field, value in values.items():
             print(f"{section + '.' + field:<40} {value}")
     print("ok")
+
+
+def _secret(path: Path) -> str:
+    """The first line of a file."""
+    try:
+        return path.read_text().splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise ConfigInvalid(f"{path} cannot be read as a line of text ({error})") from error
+
+
+@app.command(epilog="Example: cordon server renew --config ./site/cordon.toml")
+def renew(
+    config: ConfigOption = Path("cordon.toml"),
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or address it is for; repeatable. Without, those it has."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="The root authority's folder, brought back: renews the issuing one too."),
+    ] = None,
+    root_passphrase_file: Annotated[
+        Path | None, typer.Option(help="File with the root key's passphrase.")
+    ] = None,
+) -> None:
+    """Renew the server's certificate. A running server shows it at the next connection.
+
+    Host names that the issuing authority was not made for need the root: it makes a new one.
+    """
+    from datetime import UTC, datetime
+
+    from cordon_server.config import load_settings
+    from cordon_server.upkeep import renew_server
+
+    with _errors():
+        if (root is None) != (root_passphrase_file is None):
+            raise ConfigInvalid("--root and --root-passphrase-file belong together")
+        not_after = renew_server(
+            load_settings(config),
+            hosts=tuple(host or ()),
+            root=root,
+            root_passphrase=_secret(root_passphrase_file) if root_passphrase_file else "",
+            now=datetime.now(UTC),
+        )
+    print(f"the server's certificate is good until {not_after:%Y-%m-%d %H:%M} UTC")
+    if root is not None:
+        print(f"the issuing authority is new too: restart the server, and take {root} away again")
+
+
+@app.command(epilog="Example: cordon server token admin office-2 --config ./site/cordon.toml")
+def token(
+    role: Annotated[Role, typer.Argument(help="What the machine is.")],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    config: ConfigOption = Path("cordon.toml"),
+) -> None:
+    """Make a one-time token on the server itself, where no workstation is left that could."""
+    from datetime import UTC, datetime
+
+    from cordon_server.config import load_settings
+    from cordon_server.identity.names import NAME_PATTERN
+    from cordon_server.identity.names import Role as MachineRole
+    from cordon_server.upkeep import make_token
+
+    with _errors():
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise ConfigInvalid("NAME must be lower-case letters, digits and hyphens")
+        settings = load_settings(config)
+        made = asyncio.run(
+            make_token(settings, MachineRole(role), name, clock=lambda: datetime.now(UTC))
+        )
+    print(made.text)
+    print(f"good once, until {made.expire_time:%Y-%m-%d %H:%M} UTC", file=sys.stderr)
 
 
 async def _serve(settings: object) -> None:

@@ -33,6 +33,9 @@ class Listen(_Section):
     """Address to bind; a name or an IP address."""
     port: int = Field(7443, ge=0, le=65535)
     """TCP port; 0 takes a free one and logs it."""
+    enrolment_port: int | None = Field(None, ge=0, le=65535)
+    """TCP port where machines spend one-time tokens; absent for the one after `port`, 0 takes a
+    free one and logs it."""
     message_bytes_max: int = Field(20 * 2**20, ge=2**20)
     """Largest gRPC message; above the largest picture and frame, so that one over its own limit is
     refused in words and not by a broken stream."""
@@ -40,6 +43,12 @@ class Listen(_Section):
     """HTTP/2 streams at once per connection."""
     grace_s: float = Field(5.0, ge=0)
     """How long running calls may take to finish on SIGTERM."""
+
+    def port_of_enrolment(self, port: int) -> int:
+        """The enrolment port beside the port that was got."""
+        if self.enrolment_port is not None:
+            return self.enrolment_port
+        return 0 if self.port == 0 or port == 65535 else port + 1
 
 
 class Recognition(_Section):
@@ -115,6 +124,30 @@ class Limits(_Section):
     """Longest window of a deployment (R2)."""
 
 
+class People(_Section):
+    """How long people stay signed in, and how often a password may be wrong."""
+
+    session_hours_max: float = Field(10.0, gt=0, le=10)
+    """A session ends after this, whatever is done in it: a shift."""
+    idle_minutes_max: float = Field(30.0, gt=0, le=30)
+    """A session ends when nobody has renewed its token for this long."""
+    token_minutes: float = Field(10.0, gt=0, le=10)
+    """Life of a token. Short ones are renewed more often, without asking anybody."""
+    fresh_password_s: float = Field(120.0, gt=0, le=120)
+    """How long a password opens the methods that want it given just now."""
+    sessions_per_user_max: int = Field(8, ge=1, le=100)
+    """Sessions of one person; one more ends the oldest."""
+    users_max: int = Field(1000, ge=1, le=100_000)
+    """People registered."""
+    wrong_passwords_max: int = Field(10, ge=3, le=100)
+    """Wrong passwords for one name within the window that lock it out. Less locks out who
+    mistypes; more lets a guesser try."""
+    wrong_passwords_per_machine_max: int = Field(30, ge=3, le=1000)
+    """Wrong passwords on one machine within the window, whatever the names."""
+    wrong_passwords_minutes: float = Field(15.0, ge=1)
+    """The window, and how long a lock-out lasts."""
+
+
 class Watchlist(_Section):
     """Rules of the list."""
 
@@ -170,6 +203,7 @@ class Settings(BaseSettings):
     recognition: Recognition = Recognition()
     decision: Decision = Decision()
     limits: Limits = Limits()
+    people: People = People()
     watchlist: Watchlist = Watchlist()
     advice: Advised = Advised()
     storage: Storage = Storage()

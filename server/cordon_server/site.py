@@ -1,25 +1,43 @@
-"""Makes a site: settings file, certificate authority, server certificate, first administrator."""
+"""Makes a site: settings, root and issuing authority, server certificate, first workstation,
+first administrator.
+"""
 
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from cordon_server.domain import AlreadyExists, ConfigInvalid
 from cordon_server.identity.certificates import (
-    CLIENT_LIFE_MAX,
+    LIFE_MAX,
     KeyPair,
     check_host,
     key_pem,
-    make_authority,
     write_private,
 )
-from cordon_server.identity.names import Role, SpiffeId
+from cordon_server.identity.hierarchy import (
+    check_passphrase,
+    make_root,
+    save_authority,
+    save_root,
+)
+from cordon_server.identity.names import PersonRole, Role, SpiffeId
+from cordon_server.identity.passwords import HASHER, check_acceptable
+from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, record_certificate
+from cordon_server.identity.serving import SERVER_CERTIFICATE, SERVER_KEY
+from cordon_server.identity.users import USERS, UserRecord, put_user
+from cordon_server.store.environment import Environment, Transaction
+from cordon_server.store.sealing import PlainSealer
 
+TABLES = (CERTIFICATES, CERTIFICATE_KEYS, USERS)
+"""What is written into the registry here; the server adds its others."""
+REGISTRY_BYTES_MAX = 16 * 2**20
 SETTINGS_TEMPLATE = """\
 # Settings of this Cordon server. Everything not said here has a default; see: cordon server check
 site = "{site}"
@@ -34,19 +52,84 @@ certificates = "certs"
 """
 
 
+@dataclass(frozen=True, slots=True)
+class FirstAdministrator:
+    """Who registers all others."""
+
+    user_id: str
+    password: str = field(repr=False)
+    must_change_password: bool
+    """Whether the password is for the first sign-in alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSite:
+    """What was made."""
+
+    settings: Path
+    root: Path
+    """The root authority's folder, to be taken off the server."""
+    identity: Path
+    """The first workstation's identity folder."""
+
+
 def make_site(
-    folder: Path, *, site: str, hosts: tuple[str, ...], bind: str, port: int, admin: str
-) -> Path:
-    """Makes the site in an empty or new folder; the path of its settings file.
+    folder: Path,
+    *,
+    site: str,
+    hosts: tuple[str, ...],
+    bind: str,
+    port: int,
+    workstation: str,
+    root_passphrase: str,
+    administrator: FirstAdministrator,
+) -> MadeSite:
+    """Makes the site in an empty or new folder.
 
     `hosts` are the names and addresses that clients reach the server by; the first goes into the
-    administrator's identity. Raises `AlreadyExists` rather than touch a site that is there,
-    `ConfigInvalid` for a host that cannot be one or a folder that cannot be written.
+    workstation's identity. Raises `AlreadyExists` rather than touch a site that is there,
+    `ConfigInvalid` for a host that cannot be one, a passphrase that could be guessed or a folder
+    that cannot be written, `InvalidInput` for a password that could be guessed.
     """
     for host in (*hosts, bind):
         check_host(host)
-    settings = folder / "cordon.toml"
-    if any(each.exists() for each in (settings, folder / "certs", folder / "admin")):
+    check_passphrase(root_passphrase)
+    check_acceptable(administrator.password, known=(administrator.user_id, site))
+    made = MadeSite(folder / "cordon.toml", folder / "root", folder / "admin")
+    _make_folders(folder, made)
+    now = datetime.now(UTC)
+    root = make_root(site, now=now)
+    save_root(made.root, root, root_passphrase)
+    authority = root.issuing(site, hosts, now=now)
+    save_authority(folder / "certs", authority)
+    server = authority.issue_server(hosts, now=now)
+    (folder / "certs" / SERVER_CERTIFICATE).write_bytes(server.certificate_pem)
+    write_private(folder / "certs" / SERVER_KEY, server.key_pem)
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    spiffe_id = SpiffeId(site, Role.ADMIN, workstation)
+    certificate = authority.issue_client(key.public_key(), spiffe_id, LIFE_MAX[Role.ADMIN], now=now)
+    user = _record(administrator, now)
+
+    def act(txn: Transaction) -> None:
+        record_certificate(txn, certificate, spiffe_id, issued_by="init", now=now)
+        put_user(txn, user)
+
+    # Before the server has ever run: there is no moment when whoever comes first is administrator.
+    _write_registry(folder / "data" / "registry", act)
+    _write_identity(
+        made.identity,
+        server=f"{_bracketed(hosts[0])}:{port}",
+        spiffe_id=spiffe_id,
+        ca_pem=authority.root_pem,
+        pair=KeyPair(authority.chain_pem(certificate), key_pem(key)),
+    )
+    made.settings.write_text(SETTINGS_TEMPLATE.format(site=site, bind=bind, port=port))
+    return made
+
+
+def _make_folders(folder: Path, made: MadeSite) -> None:
+    if any(each.exists() for each in (made.settings, folder / "certs", made.root, made.identity)):
         raise AlreadyExists(
             f"{folder} holds a site already; choose another folder, or remove it if it is not "
             "needed any more"
@@ -58,30 +141,31 @@ def make_site(
         raise ConfigInvalid(
             f"{error.filename} cannot be made ({error.strerror}); choose another folder"
         ) from error
-    authority = make_authority(site)
-    certs = folder / "certs"
-    (certs / "ca.pem").write_bytes(authority.pem)
-    write_private(certs / "ca-key.pem", key_pem(authority.key))
-    server = authority.issue_server(hosts)
-    (certs / "server.pem").write_bytes(server.certificate_pem)
-    write_private(certs / "server-key.pem", server.key_pem)
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    spiffe_id = SpiffeId(site, Role.ADMIN, admin)
-    certificate = authority.issue_client(key.public_key(), spiffe_id, _admin_life())
-    _write_identity(
-        folder / "admin",
-        server=f"{_bracketed(hosts[0])}:{port}",
-        spiffe_id=spiffe_id,
-        ca_pem=authority.pem,
-        pair=KeyPair(certificate.public_bytes(Encoding.PEM), key_pem(key)),
+
+def _write_registry(folder: Path, act: Callable[[Transaction], object]) -> None:
+    """One write into the registry of a site that no server runs on yet."""
+    with ThreadPoolExecutor(1) as writer:
+        registry = Environment(
+            folder,
+            TABLES,
+            size_bytes_max=REGISTRY_BYTES_MAX,
+            sealer=PlainSealer(),
+            writer=writer,
+        )
+        registry.write_now(act)
+        registry.close_now()
+
+
+def _record(administrator: FirstAdministrator, now: datetime) -> UserRecord:
+    return UserRecord(
+        administrator.user_id,
+        "",
+        (PersonRole.ADMINISTRATOR,),
+        HASHER.hash(administrator.password),
+        now,
+        must_change_password=administrator.must_change_password,
     )
-    settings.write_text(SETTINGS_TEMPLATE.format(site=site, bind=bind, port=port))
-    return settings
-
-
-def _admin_life() -> timedelta:
-    return CLIENT_LIFE_MAX
 
 
 def _write_identity(

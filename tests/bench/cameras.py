@@ -25,8 +25,8 @@ import grpc
 
 from cordon.v1 import recognition_pb2 as pb
 from cordon.v1.recognition_pb2_grpc import RecognitionServiceStub
-from cordon_client.channel import MESSAGE_BYTES_MAX, open_channel
 from cordon_client.identity import load_identity
+from cordon_client.transport import MESSAGE_BYTES_MAX, machine_channel
 from tests.bench.harness import run_program
 from tests.bench.street import frame_files
 
@@ -128,7 +128,7 @@ class Camera:
 
     def _channel(self) -> grpc.aio.Channel:
         if not self._plan.plain_address:
-            return open_channel(load_identity(Path(self._plan.identity)))
+            return machine_channel(load_identity(Path(self._plan.identity)))
         limits = [
             (f"grpc.max_{way}_message_length", MESSAGE_BYTES_MAX) for way in ("send", "receive")
         ]

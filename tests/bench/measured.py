@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cordon.v1 import camera_pb2, identity_pb2
+from cordon.v1 import camera_pb2, machine_pb2
 from cordon.v1.camera_pb2_grpc import CameraServiceStub
-from cordon.v1.identity_pb2_grpc import IdentityServiceStub
+from cordon.v1.machine_pb2_grpc import MachineServiceStub
 from cordon_client.channel import call, new_request_id, open_channel
 from cordon_client.identity import load_identity, make_key_and_csr, save_identity
 from cordon_demo.portraits import asset_path
 from tests.bench.harness import Bench
-from tests.helpers.site import CORDON, Site, free_port
+from tests.helpers.site import Site, free_port, init_site
 
 _ANSWER_S_MAX = 10.0
 _FPS_MIN = 0.01
@@ -148,13 +148,10 @@ def measured_server(
     # Or the server would refuse the cameras that are to be too much for it.
     site.environment["CORDON_RECOGNITION__FPS_MIN"] = str(_FPS_MIN)
     site.environment.update(environment or {})
-    hosts = ("--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1")
-    init = [*CORDON, "server", "init", str(folder), "--site", "bench.example", *hosts]
-    init += ["--port", str(site.port)]
-    subprocess.run(init, check=True, capture_output=True, timeout=60)
-    (folder / "server.log").touch()
+    init_site(site, "bench.example")
     try:
         site.start("--provider", bench.provider)
+        site.sign_in_administrator()
         identities = asyncio.run(_add_cameras(site, names))
         deployment = site.add_deployment(*names)
         enrol(site, deployment)
@@ -169,15 +166,15 @@ def measured_server(
 async def _add_cameras(site: Site, names: list[str]) -> tuple[Path, ...]:
     """Registered and certified over one connection: a command for each would take a second."""
     async with open_channel(load_identity(site.admin)) as channel:
-        registry, issuer = CameraServiceStub(channel), IdentityServiceStub(channel)
+        registry, issuer = CameraServiceStub(channel), MachineServiceStub(channel)
         folders = []
         for name in names:
             request_id = new_request_id()
             camera = camera_pb2.CreateCameraRequest(camera_id=name, request_id=request_id)
             await call(registry.CreateCamera, camera)
             private_key_pem, csr_der = make_key_and_csr()
-            wanted = identity_pb2.IssueCertificateRequest(
-                role=identity_pb2.ROLE_CAMERA, id=name, csr_der=csr_der, request_id=new_request_id()
+            wanted = machine_pb2.IssueCertificateRequest(
+                role=machine_pb2.ROLE_CAMERA, id=name, csr_der=csr_der, request_id=new_request_id()
             )
             issued = await call(issuer.IssueCertificate, wanted)
             folders.append(site.folder / "identities" / name)

@@ -26,7 +26,7 @@ from cordon_server.api import edge
 from cordon_server.api.server import make_server
 from cordon_server.config import Settings, load_settings
 from cordon_server.identity.names import Role, SpiffeId
-from cordon_server.identity.peers import Peer, identify
+from cordon_server.identity.peers import DenyList, Peer, identify
 from cordon_server.operations.logs import configure_logs
 from cordon_server.recognition.analyse import Analyser
 
@@ -86,11 +86,13 @@ def _plain_port(camera: str, ledger: Ledger) -> Iterator[None]:
         ledger.plain_port = server.add_insecure_port("127.0.0.1:0")
         return server, port
 
-    def whoever(context: Mapping[str, Iterable[bytes]], site: str, now: datetime) -> Peer:
+    def whoever(
+        context: Mapping[str, Iterable[bytes]], site: str, now: datetime, denied: DenyList
+    ) -> Peer:
         if "x509_pem_cert" in context:
-            return identify(context, site, now)
+            return identify(context, site, now, denied)
         hour = timedelta(hours=1)
-        return Peer(SpiffeId(site, Role.CAMERA, camera), now - hour, now + hour)
+        return Peer(SpiffeId(site, Role.CAMERA, camera), now - hour, now + hour, "", 0)
 
     with (
         patch.object(app, "make_server", with_plain_port),

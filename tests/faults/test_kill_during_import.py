@@ -54,7 +54,7 @@ async def _import_until_killed(
     kill_after: int,
 ) -> None:
     """Imports what is left and kills the server after some acknowledgements."""
-    async with channel_of(site.admin) as channel:
+    async with channel_of(site.officer, fresh=True) as channel:
         stub = watchlist_pb2_grpc.WatchlistServiceStub(channel)
         reports = stub.ImportReferences(_requests(deployment, left, rows))
         seen = 0

@@ -178,7 +178,7 @@ async def test_streams_that_may_not_be_are_refused_in_words(site: Site, portrait
         assert code == "FAILED_PRECONDITION"
         assert f"no armed deployment names camera {idle}" in words
         code, words = await _refusal(Stream(revoked_channel))
-        assert code == "FAILED_PRECONDITION"
+        assert code == "UNAUTHENTICATED"
         assert "revoked" in words
         code, words = await _refusal(Stream(idle_channel), slow_clock)
         assert code == "FAILED_PRECONDITION"

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { credentials, makeGenericClientConstructor, status } from "@grpc/grpc-js";
+import { credentials, makeGenericClientConstructor, Metadata, status } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 
 const [server, identity, protos, method] = process.argv.slice(2);
@@ -17,6 +17,9 @@ const definition = loadSync(
 )[service];
 const Client = makeGenericClientConstructor(definition, service);
 const client = new Client(server, credentials.createSsl(file("ca.pem"), file("key.pem"), file("cert.pem")));
+
+const metadata = new Metadata();
+if (process.env.CORDON_TOKEN) metadata.set("authorization", `Bearer ${process.env.CORDON_TOKEN}`);
 
 const answer = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const fail = (error) => {
@@ -36,16 +39,16 @@ const request = (line) =>
 const lines = createInterface({ input: process.stdin });
 const { requestStream, responseStream } = definition[name];
 if (requestStream) {
-  const call = client[name]();
+  const call = client[name](metadata);
   call.on("data", answer).on("error", fail).on("end", () => client.close());
   lines.on("line", (line) => call.write(request(line))).on("close", () => call.end());
 } else {
   lines.once("line", (line) => {
     if (responseStream) {
-      const call = client[name](request(line));
+      const call = client[name](request(line), metadata);
       call.on("data", answer).on("error", fail).on("end", () => client.close());
     } else {
-      client[name](request(line), (error, message) => {
+      client[name](request(line), metadata, (error, message) => {
         if (error) return fail(error);
         answer(message);
         client.close();

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import sys
 from pathlib import Path
@@ -40,6 +41,12 @@ def tls(identity: Path) -> ssl.SSLContext:
     return context
 
 
+def token() -> dict[str, str]:
+    """Of whoever is signed in, as metadata."""
+    found = os.environ.get("CORDON_TOKEN")
+    return {"authorization": f"Bearer {found}"} if found else {}
+
+
 async def say_lines(stream: Stream[Message, Message], request_type: type[Message]) -> None:
     lines = asyncio.StreamReader(LINE_BYTES_MAX)
     await asyncio.get_running_loop().connect_read_pipe(
@@ -66,7 +73,9 @@ async def main(server: str, identity: str, method: str) -> int:
     try:
         async with (
             Channel(host, int(port), ssl=tls(Path(identity))) as channel,
-            channel.request(f"/{method}", cardinality, request_type, answer_type) as stream,
+            channel.request(
+                f"/{method}", cardinality, request_type, answer_type, metadata=token()
+            ) as stream,
             asyncio.TaskGroup() as group,
         ):
             await stream.send_request()

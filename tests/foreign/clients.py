@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cordon_client.session import load_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,19 +43,25 @@ class CallError(Exception):
 class ForeignClient:
     """A program that makes one call; "{server}" and "{method}" stand for themselves.
 
-    It runs in the identity's folder.
+    It runs in the identity's folder, with the token of whoever is signed in there in CORDON_TOKEN.
     """
 
     name: str
     command: tuple[str, ...]
+    token_options: tuple[str, ...] = ()
+    """For a program that does not look there; "{token}" stands for it."""
 
     @asynccontextmanager
     async def open(self, server: str, identity: Path, method: str) -> AsyncIterator[Conversation]:
         """An open call; `method` is as in "cordon.v1.MatchService/GetMatch"."""
         pipe = asyncio.subprocess.PIPE
-        words = [word.format(server=server, method=method) for word in self.command]
+        session = load_session(identity)
+        token = session.token if session else ""
+        command = self.command + (self.token_options if token else ())
+        words = [word.format(server=server, method=method, token=token) for word in command]
+        environment = os.environ | {"CORDON_TOKEN": token}
         process = await asyncio.create_subprocess_exec(
-            *words, cwd=identity, stdin=pipe, stdout=pipe, stderr=pipe
+            *words, cwd=identity, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
         )
         try:
             yield Conversation(process)
@@ -120,7 +129,11 @@ def _refusal(errors: bytes) -> CallError:
 GRPCLIB = ForeignClient(
     "grpclib", (sys.executable, str(FOLDER / "client.py"), "{server}", ".", "{method}")
 )
-BUF = ForeignClient("buf curl", (*BUF_CURL, "-d", "@-", "https://{server}/{method}"))
+BUF = ForeignClient(
+    "buf curl",
+    (*BUF_CURL, "-d", "@-", "https://{server}/{method}"),
+    ("-H", "authorization: Bearer {token}"),
+)
 
 
 def grpc_js(folder: Path) -> ForeignClient:

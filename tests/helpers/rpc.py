@@ -12,11 +12,14 @@ from cordon.v1 import camera_pb2
 from cordon.v1.camera_pb2_grpc import CameraServiceStub
 from cordon_client.channel import open_channel
 from cordon_client.identity import load_identity
+from tests.helpers.people import keep_signed_in
 
 
 @asynccontextmanager
-async def channel_of(identity: Path) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel with an identity folder's certificate."""
+async def channel_of(identity: Path, *, fresh: bool = False) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel with an identity folder's certificate, and the token of whoever is signed in;
+    `fresh`: who has given the password just now."""
+    keep_signed_in(identity, fresh=fresh)
     async with open_channel(load_identity(identity)) as channel:
         yield channel
 

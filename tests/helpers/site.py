@@ -15,10 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cordon_client.identity import write_private
+from cordon_client.passwords import VARIABLE
+from tests.helpers import people
+
 CORDON = (sys.executable, "-m", "cordon_client.main")
 START_S_MAX = 60.0
-ROOMY = {"CORDON_LIMITS__DEPLOYMENTS_OPEN_MAX": "1000"}
-"""A site that many tests share holds the deployments of them all."""
+ROOMY = {
+    "CORDON_LIMITS__DEPLOYMENTS_OPEN_MAX": "1000",
+    "CORDON_PEOPLE__SESSIONS_PER_USER_MAX": "100",
+}
+"""A site that many tests share holds the deployments of them all, and one operator's sessions at
+all their desks."""
 
 
 @dataclass
@@ -30,6 +38,7 @@ class Site:
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
     _names: int = 0
+    _registered: set[str] = field(default_factory=set)
 
     @property
     def address(self) -> str:
@@ -41,28 +50,81 @@ class Site:
         return self.folder / "admin"
 
     @property
+    def officer(self) -> Path:
+        """A workstation at which a watchlist officer is signed in."""
+        return self._workstation("admin", "officer")
+
+    @property
+    def approver(self) -> Path:
+        """A workstation at which an authorising officer is signed in."""
+        return self._workstation("admin", "approver")
+
+    @property
+    def operator(self) -> Path:
+        """A desk in the control room at which an operator is signed in."""
+        return self._workstation("control", "operator")
+
+    @property
+    def enrolment_port(self) -> int:
+        """Where one-time tokens are spent."""
+        return int(self.environment["CORDON_LISTEN__ENROLMENT_PORT"])
+
+    @property
     def log(self) -> str:
         """What the server has logged so far."""
         return (self.folder / "server.log").read_text()
 
     def identity(self, role: str, name: str) -> Path:
-        """A client's identity folder, issued by the running server when it is new."""
+        """A client's identity folder, issued by the running server when it is new.
+
+        At a desk of the control room the operator is signed in.
+        """
         folder = self.folder / "identities" / f"{role}-{name}"
         if not folder.exists():
-            self.cordon("admin", "cert", "issue", role, name, "--out", str(folder))
+            people.issue(self.admin, role, name, folder)
+            if role == "control":
+                self._sign_in(folder, "operator")
         return folder
+
+    def _workstation(self, role: str, user: str) -> Path:
+        """A person's own; he is registered when he is first asked for."""
+        folder = self.folder / "identities" / f"{role}-{user}"
+        if not folder.exists():
+            people.issue(self.admin, role, user, folder)
+            self._sign_in(folder, user)
+        return folder
+
+    def _sign_in(self, folder: Path, user: str) -> None:
+        if user in self._registered:
+            people.sign_in(folder, user)
+            return
+        people.register(self.admin, user)
+        people.first_sign_in(folder, user)
+        self._registered.add(user)
+
+    def _identity_for(self, arguments: tuple[str, ...]) -> Path:
+        """Of whoever may do what a command does."""
+        match arguments:
+            case ("admin", "deployment", "arm" | "end", *_):
+                return self.approver
+            case ("admin", "deployment" | "watchlist", *_):
+                return self.officer
+            case ("control" | "watch", *_):
+                return self.operator
+        return self.admin
 
     def cordon(
         self, *arguments: str, identity: Path | None = None, code: int = 0, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command as an identity (the administrator by default) and expects an exit code."""
+        """Runs a command as an identity and expects an exit code; without an identity it runs as
+        whoever may do it."""
         done = subprocess.run(
             [*CORDON, *arguments],
             capture_output=True,
             text=True,
             input=stdin,
             timeout=300,
-            env=self._env(identity or self.admin),
+            env=self._env(identity or self._identity_for(arguments)),
             cwd=self.folder,
             check=False,
         )
@@ -118,6 +180,10 @@ class Site:
             )
         self._wait_until_serving()
 
+    def sign_in_administrator(self) -> None:
+        """The first one, at the first workstation, on a site that was just started."""
+        people.sign_in(self.admin, people.ADMINISTRATOR)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ends the server; its exit code."""
         assert self.process is not None
@@ -144,24 +210,40 @@ class Site:
         )
 
     def _env(self, identity: Path) -> dict[str, str]:
-        return os.environ | ROOMY | {"CORDON_IDENTITY": str(identity)} | self.environment
+        given = {"CORDON_IDENTITY": str(identity)}
+        if (password := identity / people.PASSWORD_FILE).exists():
+            given[VARIABLE] = str(password)
+        return os.environ | ROOMY | given | self.environment
 
 
 @contextmanager
 def make_site(folder: Path, *options: str) -> Iterator[Site]:
     """A new site with a running server; `options` go to `cordon server run`."""
-    port = free_port()
-    hosts = ("--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1")
-    init = (*CORDON, "server", "init", str(folder), "--site", "test.example", *hosts)
-    subprocess.run((*init, "--port", str(port)), check=True, capture_output=True, timeout=60)
-    site = Site(folder, port)
-    (folder / "server.log").touch()
-    site.start(*options)
+    site = Site(folder, free_port())
+    init_site(site)
     try:
+        site.start(*options)
+        site.sign_in_administrator()
         yield site
     finally:
         if site.process is not None:
             site.stop(signal.SIGKILL)
+
+
+def init_site(site: Site, name: str = "test.example") -> None:
+    """Makes the site's folder."""
+    site.environment.setdefault("CORDON_LISTEN__ENROLMENT_PORT", str(free_port()))
+    site.folder.mkdir(parents=True, exist_ok=True)
+    password = site.folder / "first.password"
+    write_private(password, people.PASSWORD.encode())
+    hosts = ("--host", "localhost", "--host", "127.0.0.1", "--bind", "127.0.0.1")
+    init = (*CORDON, "server", "init", str(site.folder), "--site", name, *hosts)
+    first = ("--admin", people.ADMINISTRATOR, "--admin-password-file", str(password))
+    done = subprocess.run(
+        (*init, *first, "--port", str(site.port)), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    (site.folder / "server.log").touch()
 
 
 def free_port() -> int:

@@ -58,7 +58,7 @@ def test_a_table_names_the_camera_and_talk_stays_on_standard_error(site: Site) -
     added = site.cordon("admin", "camera", "add", name)
     names = site.cordon("admin", "camera", "list", "-o", "name")
 
-    assert "cordon admin cert issue camera" in added.stderr
+    assert "cordon camera enrol cordon1." in added.stderr
     assert "cordon admin" not in added.stdout
     assert f"cameras/{name}" in names.stdout.splitlines()
 
@@ -220,7 +220,7 @@ def test_a_certificate_is_issued_into_a_private_folder(
 
     site.cordon(*issue, "--dry-run")
     assert not out.exists()
-    site.cordon(*issue, "--days", "3")
+    site.cordon(*issue, "--life", "3h")
 
     certificate = x509.load_pem_x509_certificate((out / "cert.pem").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -228,7 +228,7 @@ def test_a_certificate_is_issued_into_a_private_folder(
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     assert uris == [f"spiffe://test.example/{role}/{name}"]
     assert len(list(names)) == 1
-    assert 3 <= life.total_seconds() / 86_400 < 3.1
+    assert 3 <= life.total_seconds() / 3600 < 3.1
     assert {stat.S_IMODE(file.stat().st_mode) for file in out.iterdir()} == {0o600}
     doctor = site.cordon("doctor", identity=out)
     assert doctor.stdout.count("ok ") == 9

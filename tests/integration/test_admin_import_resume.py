@@ -39,7 +39,7 @@ def test_an_import_survives_a_server_that_is_killed(own_site: Site, photos: Path
     options = ("-o", "jsonl", "--give-up-after", "120")
 
     reports = []
-    with site.spawn(*run, *options, identity=site.admin) as process:
+    with site.spawn(*run, *options, identity=site.officer) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         for line in process.stdout:
@@ -68,7 +68,7 @@ def test_an_import_gives_up_when_told_to_and_can_be_run_again(own_site: Site, ph
     site.stop(signal.SIGKILL)
     gone = site.cordon(*run, "--give-up-after", "1", code=8)
     site.start()
-    with site.spawn(*run, identity=site.admin) as process:
+    with site.spawn(*run, identity=site.officer) as process:
         process.communicate(timeout=120)
 
     assert f"{SUBJECTS} rows are not answered" in gone.stderr

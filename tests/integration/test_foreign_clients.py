@@ -44,13 +44,17 @@ class Story:
 
     client: ForeignClient
     address: str
-    admin: Path
+    officer: Path
+    approver: Path
     control: Path
     camera: Path
     deployment: str
 
     async def ask(self, method: str, request: Json) -> Json:
-        return await self.client.ask(self.address, self.admin, method, request)
+        """Asks as whoever may: one officer proposes, another approves."""
+        approves = method.endswith(("/ArmDeployment", "/EndDeployment"))
+        identity = self.approver if approves else self.officer
+        return await self.client.ask(self.address, identity, method, request)
 
 
 def portrait() -> str:
@@ -93,7 +97,8 @@ def story(request: pytest.FixtureRequest, site: Site) -> Iterator[Story]:
     told = Story(
         client,
         site.address,
-        site.admin,
+        site.officer,
+        site.approver,
         site.identity("control", camera),
         site.identity("camera", camera),
         f"deployments/{camera}",

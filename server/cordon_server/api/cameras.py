@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from cordon.v1 import camera_pb2, camera_pb2_grpc
 from cordon_server.api import convert
 from cordon_server.api.edge import Context, caller
@@ -10,14 +13,26 @@ from cordon_server.authority.cameras import Cameras
 from cordon_server.sessions.live import Live
 from cordon_server.store.requests import RequestLedger
 
+FAREWELL_LOOK_S, FAREWELL_LOOKS_MAX = 0.02, 25
+"""A revoked camera's stream has half a second to tell it so, before it is cut."""
+
 
 class CameraServicer(camera_pb2_grpc.CameraServiceServicer):
     """Serves cameras."""
 
-    def __init__(self, cameras: Cameras, live: Live, ledger: RequestLedger) -> None:
+    def __init__(
+        self,
+        cameras: Cameras,
+        live: Live,
+        ledger: RequestLedger,
+        *,
+        shut_out: Callable[[str], Awaitable[object]],
+    ) -> None:
+        """`shut_out` takes a camera's name and puts its certificates on the deny list."""
         self._cameras = cameras
         self._live = live
         self._ledger = ledger
+        self._deny = shut_out
 
     async def CreateCamera(  # noqa: N802  # gRPC's name
         self, request: camera_pb2.CreateCameraRequest, context: Context
@@ -62,7 +77,7 @@ class CameraServicer(camera_pb2_grpc.CameraServiceServicer):
         async def act() -> camera_pb2.RevokeCameraResponse:
             record = await self._cameras.revoke(camera_id, dry_run=request.validate_only)
             if not request.validate_only:
-                self._live.revoke(camera_id)
+                await self._shut_out(camera_id)
             return camera_pb2.RevokeCameraResponse(camera=convert.camera(record, None))
 
         return await self._ledger.once(
@@ -72,3 +87,12 @@ class CameraServicer(camera_pb2_grpc.CameraServiceServicer):
             camera_pb2.RevokeCameraResponse(),
             act,
         )
+
+    async def _shut_out(self, camera_id: str) -> None:
+        """Sends the camera away in words, then denies whatever its certificates still have open."""
+        self._live.revoke(camera_id)
+        for _ in range(FAREWELL_LOOKS_MAX):
+            if self._live.session(camera_id) is None:
+                break
+            await asyncio.sleep(FAREWELL_LOOK_S)
+        await self._deny(camera_id)

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from cordon.v1 import deployment_pb2, deployment_pb2_grpc
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller
+from cordon_server.api.edge import Context, caller, signed_in
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.authority.deployments import Deployments
-from cordon_server.authority.records import DeploymentRecord, State
+from cordon_server.authority.records import Actor, DeploymentRecord, State
 from cordon_server.sessions.live import Live
 from cordon_server.store.requests import RequestLedger
 
@@ -45,6 +45,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
                 threshold=wanted.threshold or self._threshold_default,
                 start_time=convert.optional_moment(wanted, "start_time", "deployment.start_time"),
                 end_time=convert.optional_moment(wanted, "end_time", "deployment.end_time"),
+                creator=_actor(),
                 dry_run=request.validate_only,
             )
             made = convert.deployment(record, entries=0, references=0, matches=0)
@@ -81,6 +82,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         self, request: deployment_pb2.ArmDeploymentRequest, context: Context
     ) -> deployment_pb2.ArmDeploymentResponse:
         async def act() -> deployment_pb2.ArmDeploymentResponse:
+            await self._deployments.check_four_eyes(convert.last_part(request.name), _actor())
             armed = await self._move(request, self._live.arm)
             return deployment_pb2.ArmDeploymentResponse(deployment=armed)
 
@@ -130,3 +132,10 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
             references=references,
             matches=await deployment.log.count(),
         )
+
+
+def _actor() -> Actor:
+    """Who makes the running call, and where."""
+    person = signed_in()
+    assert person is not None, "the permission table wants a person here"
+    return Actor(person.user_id, str(caller().spiffe_id))

@@ -9,7 +9,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,31 +20,56 @@ from google.protobuf.message import Message
 
 from cordon_server.api import rules
 from cordon_server.api.errors import status_of, trailing_details
-from cordon_server.domain import CordonError
-from cordon_server.identity.peers import Peer, identify
-from cordon_server.identity.permissions import check_permitted
+from cordon_server.domain import CordonError, LimitReached
+from cordon_server.identity.admission import Admission, Admitted
+from cordon_server.identity.calls import Call, LiveCalls
+from cordon_server.identity.peers import DenyList, Peer, identify
+from cordon_server.identity.people import Person
 
 log = structlog.get_logger()
 
+METADATA_BYTES_MAX = 16 * 2**10
+"""Of all keys and values that come with a call."""
 TIME_KEY = "cordon-time"
 """Of the trailing metadata that tells a caller the server's clock; `cordon doctor` compares."""
 
-_PEER: ContextVar[Peer] = ContextVar("peer")
+_ADMITTED: ContextVar[Admitted] = ContextVar("admitted")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def caller() -> Peer:
-    """Who made the running call."""
-    return _PEER.get()
+    """Which machine made the running call."""
+    return _ADMITTED.get().peer
+
+
+def signed_in() -> Person | None:
+    """Who made the running call; None where the certificate alone did."""
+    return _ADMITTED.get().person
+
+
+def justification() -> str:
+    """Why the running call was made, in the caller's words; empty where he gave none."""
+    return _ADMITTED.get().justification
 
 
 class Edge(grpc.aio.ServerInterceptor):
     """Authorises, validates, translates and logs every call of every service."""
 
-    def __init__(self, *, site: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        site: str,
+        clock: Callable[[], datetime],
+        denied: DenyList,
+        admission: Admission,
+        calls: LiveCalls[Person],
+    ) -> None:
         self._site = site
         self._clock = clock
+        self._denied = denied
+        self._admission = admission
+        self._calls = calls
 
     async def intercept_service(
         self,
@@ -80,34 +107,82 @@ class Edge(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _guarded(self, method: str, context: Context) -> AsyncIterator[None]:
-        started, peer, outcome = time.monotonic(), None, "OK"
-        try:
-            peer = identify(context.auth_context(), self._site, self._clock())
-            check_permitted(method, peer)
-            _PEER.set(peer)
+        who = Who()
+        async with answering(method, context, who):
+            check_metadata(context)
+            peer = identify(context.auth_context(), self._site, self._clock(), self._denied)
+            who.peer = str(peer.spiffe_id)
+            admitted = self._admission.admit(method, peer, context.invocation_metadata() or ())
+            _ADMITTED.set(admitted)
+            who.person = admitted.person.user_id if admitted.person else None
             context.set_trailing_metadata(((TIME_KEY, self._clock().isoformat()),))
-            yield
-        except asyncio.CancelledError:
-            outcome = "CANCELLED"
-            raise
-        except grpc.aio.AbortError:
-            outcome = "ABORTED"
-            raise
-        except Exception as raised:  # the top: the caller hears of it, the log tells all
-            error = _innermost(raised)
-            code, text = status_of(error)
-            outcome = code.name
-            if not isinstance(error, CordonError) or code is grpc.StatusCode.INTERNAL:
-                log.error("call.failed", method=method, exc_info=error)
-            await context.abort(code, text, trailing_details(error))
-        finally:
-            log.info(
-                "call",
-                method=method,
-                peer=str(peer.spiffe_id) if peer else None,
-                outcome=outcome,
-                ms=round(1000 * (time.monotonic() - started), 1),
+            who.call = Call(
+                method, peer, admitted.person, partial(_abort, context), asyncio.current_task()
             )
+            with self._calls.running(who.call):
+                yield
+
+
+@dataclass(slots=True)
+class Who:
+    """Who called, as far as it is known."""
+
+    peer: str | None = None
+    person: str | None = None
+    call: Call[Person] | None = None
+
+
+@asynccontextmanager
+async def answering(method: str, context: Context, who: Who) -> AsyncIterator[None]:
+    """Turns an error of the block into the call's status, and logs the call."""
+    started, outcome = time.monotonic(), "OK"
+    try:
+        yield
+    except asyncio.CancelledError:
+        outcome = "CANCELLED"
+        if who.call is not None and who.call.ended_by is not None:
+            outcome = status_of(who.call.ended_by)[0].name
+        raise
+    except grpc.aio.AbortError:
+        outcome = "ABORTED"
+        raise
+    except Exception as raised:  # the top: the caller hears of it, the log tells all
+        error = _innermost(raised)
+        code, text = status_of(error)
+        outcome = code.name
+        if not isinstance(error, CordonError) or code is grpc.StatusCode.INTERNAL:
+            log.error("call.failed", method=method, exc_info=error)
+        await context.abort(code, text, trailing_details(error))
+    finally:
+        log.info(
+            "call",
+            method=method,
+            peer=who.peer,
+            person=who.person,
+            outcome=outcome,
+            ms=round(1000 * (time.monotonic() - started), 1),
+        )
+
+
+def check_metadata(context: Context) -> None:
+    """Raises `LimitReached` for more metadata than a call may bring.
+
+    gRPC has the same limit, but holds a client to it only once that has acknowledged the server's
+    settings: whoever never does could send any amount.
+    """
+    metadata = context.invocation_metadata() or ()
+    if sum(len(key) + len(value) for key, value in metadata) > METADATA_BYTES_MAX:
+        raise LimitReached(
+            f"the call's metadata has more than {METADATA_BYTES_MAX} bytes; send less with it"
+        )
+
+
+async def _abort(context: Context, error: CordonError) -> None:
+    """Ends a call from outside its handler."""
+    try:
+        await context.abort(*status_of(error), trailing_details(error))
+    except (grpc.aio.AbortError, grpc.aio.UsageError, grpc.aio.InternalError, RuntimeError):
+        return  # it is raised for the handler's sake; or the call has ended by itself
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -14,7 +14,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from cordon_server.domain import InvalidInput
-from cordon_server.identity.names import NAME_PATTERN
+from cordon_server.identity.names import NAME_PATTERN, parse_spiffe_id
+from cordon_server.identity.passwords import LENGTH_MAX as PASSWORD_CHARACTERS_MAX
+from cordon_server.identity.sessions import SESSION_ID_PATTERN
 
 Rule = Callable[[Any], str | None]
 """Takes a field's value; returns the rule in words when the value breaks it."""
@@ -54,6 +56,12 @@ def each(rule: Rule, count_max: int) -> Rule:
     return check
 
 
+def some(rule: Rule, count_max: int) -> Rule:
+    """The same for a field that needs one item at least."""
+    several = each(rule, count_max)
+    return lambda values: several(values) if values else "must not be empty"
+
+
 def between(low: float, high: float) -> Rule:
     """A finite number within bounds, both included."""
     return lambda value: (
@@ -69,6 +77,12 @@ def text(value: str) -> str | None:
     return None if fits else f"must be one line of {TEXT_CHARACTERS_MAX} characters at most"
 
 
+def secret(value: str) -> str | None:
+    """A password as it is given; whether it is good enough is for who takes it as a new one."""
+    fits = 0 < len(value) <= PASSWORD_CHARACTERS_MAX
+    return None if fits else f"must have 1 to {PASSWORD_CHARACTERS_MAX} characters"
+
+
 def present(value: Any) -> str | None:
     """Not empty."""
     return None if value else "must not be empty"
@@ -76,6 +90,10 @@ def present(value: Any) -> str | None:
 
 def _request_id(value: str) -> str | None:
     return None if not value or _UUID.fullmatch(value) else "must be a UUID or empty"
+
+
+def _spiffe_id(value: str) -> str | None:
+    return None if parse_spiffe_id(value) else "must be spiffe://SITE/ROLE/NAME"
 
 
 def _point(value: Any) -> str | None:
@@ -88,6 +106,8 @@ _REF = "letters, digits, dots, underscores and hyphens, 63 at most, starting wit
 _name = matches(NAME_PATTERN, _LABEL)
 _camera = matches(f"cameras/{NAME_PATTERN}", "cameras/NAME")
 _deployment = matches(f"deployments/{NAME_PATTERN}", "deployments/NAME")
+_user = matches(f"users/{NAME_PATTERN}", "users/NAME")
+_roles = some(one_of(1, 2, 3, 4, 5, 6), 6)
 _entry = matches(
     f"deployments/{NAME_PATTERN}/entries/{EXTERNAL_REF_PATTERN}",
     "deployments/NAME/entries/REF",
@@ -95,6 +115,7 @@ _entry = matches(
 _match = matches(
     rf"deployments/{NAME_PATTERN}/matches/[1-9][0-9]{{0,18}}", "deployments/NAME/matches/SEQUENCE"
 )
+_certificate = matches(r"certificates/[0-9a-f]{64}", "certificates/SHA256")
 _page = {
     "page_size": between(0, PAGE_SIZE_MAX),
     "page_token": optional(matches(r"[A-Za-z0-9._=-]{1,128}", "a token from the page before")),
@@ -145,10 +166,51 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.GetCameraRequest": {"name": _camera},
     "cordon.v1.ListCamerasRequest": _page,
     "cordon.v1.RevokeCameraRequest": {"name": _camera, **_mutation},
+    "cordon.v1.CreateEnrolmentTokenRequest": {"role": one_of(1, 2, 3), "id": _name, **_mutation},
     "cordon.v1.IssueCertificateRequest": {
         "role": one_of(1, 2, 3),
         "id": _name,
         "csr_der": present,
+        **_mutation,
+    },
+    "cordon.v1.RenewCertificateRequest": {"csr_der": present},
+    "cordon.v1.ListCertificatesRequest": {"spiffe_id": optional(_spiffe_id), **_page},
+    "cordon.v1.RevokeCertificateRequest": {
+        "name": optional(_certificate),
+        "spiffe_id": optional(_spiffe_id),
+        **_mutation,
+    },
+    "cordon.v1.EnrolRequest": {
+        "token": matches(r"[\x21-\x7e]{1,256}", "a token"),
+        "csr_der": present,
+    },
+    "cordon.v1.SignInRequest": {
+        "name": _user,
+        "password": secret,
+        "new_password": optional(secret),
+    },
+    "cordon.v1.StepUpRequest": {"password": secret},
+    "cordon.v1.ChangePasswordRequest": {"password": secret, "new_password": secret},
+    "cordon.v1.CreateUserRequest": {
+        "user_id": _name,
+        "user": present,
+        "password": secret,
+        **_mutation,
+    },
+    "cordon.v1.User": {"display_name": text, "roles": _roles},
+    "cordon.v1.GetUserRequest": {"name": _user},
+    "cordon.v1.ListUsersRequest": _page,
+    "cordon.v1.SetUserRolesRequest": {"name": _user, "roles": _roles, **_mutation},
+    "cordon.v1.SetUserTrainingRequest": {"name": _user, **_mutation},
+    "cordon.v1.ResetPasswordRequest": {"name": _user, "password": secret, **_mutation},
+    "cordon.v1.LockUserRequest": {"name": _user, **_mutation},
+    "cordon.v1.UnlockUserRequest": {"name": _user, **_mutation},
+    "cordon.v1.RevokeUserRequest": {"name": _user, **_mutation},
+    "cordon.v1.RevokeSessionsRequest": {
+        "name": _user,
+        "session_id": optional(
+            matches(SESSION_ID_PATTERN, "the session_id of a token, 32 hexadecimal digits")
+        ),
         **_mutation,
     },
 }

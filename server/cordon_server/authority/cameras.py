@@ -68,6 +68,12 @@ class Cameras:
 
         return await self._registry.write(act)
 
+    def check_usable(self, txn: Transaction, camera_id: str) -> None:
+        """Raises `NotFound`, or `NotReady` for a camera that is shut out, as the transaction has
+        it."""
+        if _found(txn, camera_id).revoke_time is not None:
+            raise NotReady(f"camera {camera_id} is revoked; register another name")
+
 
 def _found(txn: Transaction, camera_id: str) -> CameraRecord:
     record = txn.get(CAMERAS, camera_id.encode())

@@ -10,11 +10,19 @@ import msgspec
 from cordon_server.authority.records import (
     CAMERAS,
     DEPLOYMENTS,
+    Actor,
     CameraRecord,
     DeploymentRecord,
     State,
 )
-from cordon_server.domain import AlreadyExists, InvalidInput, LimitReached, NotFound, NotReady
+from cordon_server.domain import (
+    AlreadyExists,
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    NotPermitted,
+    NotReady,
+)
 from cordon_server.store.environment import Environment, Transaction
 
 MOVES: dict[tuple[State, State], str] = {
@@ -50,6 +58,7 @@ class Deployments:
         threshold: float,
         start_time: datetime | None,
         end_time: datetime | None,
+        creator: Actor,
         dry_run: bool,
     ) -> DeploymentRecord:
         """Makes a deployment in DRAFT; raises `AlreadyExists`, `NotFound` (a camera),
@@ -58,7 +67,9 @@ class Deployments:
         start = start_time or now
         end = end_time or self._latest_end(start)
         self._check_window(start, end, now)
-        record = DeploymentRecord(deployment_id, location, cameras, threshold, start, end, now)
+        record = DeploymentRecord(
+            deployment_id, location, cameras, threshold, start, end, now, creator
+        )
 
         def act(txn: Transaction) -> None:
             self._check_room(txn, deployment_id)
@@ -86,6 +97,23 @@ class Deployments:
     async def all_in(self, state: State) -> list[DeploymentRecord]:
         """Every deployment in a state."""
         return await self._registry.read(lambda txn: _in_state(txn, state))
+
+    async def check_four_eyes(self, deployment_id: str, actor: Actor) -> None:
+        """Raises `NotPermitted` when who is to approve a deployment made it, or would approve it
+        where it was made: one person with two names is not two (R8)."""
+        creator = (await self.get(deployment_id)).creator
+        if creator.user_id == actor.user_id:
+            raise NotPermitted(
+                f"{actor.user_id} made {deployment_id} and cannot approve it too; it takes another "
+                "authorising officer",
+                reason="FOUR_EYES",
+            )
+        if creator.machine == actor.machine:
+            raise NotPermitted(
+                f"{deployment_id} was made on {actor.machine} and cannot be approved there; use "
+                "another workstation (--identity DIR)",
+                reason="FOUR_EYES",
+            )
 
     async def arm(self, deployment_id: str, *, entry_count: int, dry_run: bool) -> DeploymentRecord:
         """DRAFT to ARMED (R7); raises `NotReady` outside the window, with an empty list, or when

@@ -1,4 +1,5 @@
-"""What authority keeps on disk: the record types and their tables. Names of people never occur."""
+"""What authority keeps on disk: the record types and their tables. Of the people who act only the
+user id is here, of those who are looked for not even that."""
 
 from __future__ import annotations
 
@@ -20,6 +21,14 @@ class CameraRecord(msgspec.Struct, frozen=True):
     revoke_time: datetime | None = None
 
 
+class Actor(msgspec.Struct, frozen=True):
+    """Who did something, and where."""
+
+    user_id: str
+    machine: str
+    """The workstation's identity."""
+
+
 class State(StrEnum):
     """Where in its life a deployment is."""
 
@@ -38,6 +47,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True):
     start_time: datetime
     end_time: datetime
     create_time: datetime
+    creator: Actor
     state: State = State.DRAFT
     arm_time: datetime | None = None
     ended_time: datetime | None = None

@@ -1,4 +1,4 @@
-"""The site's certificate authority: makes itself, the server's certificate, and clients'.
+"""The site's issuing authority: makes the server's certificate and the clients'.
 
 Keys are ECDSA P-256. A client chooses its key and nothing else: names, life and use of a
 certificate are the server's to write, whatever the signing request says.
@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -20,14 +20,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cordon_server.domain import ConfigInvalid, InvalidInput
-from cordon_server.identity.names import SpiffeId
+from cordon_server.identity.names import Role, SpiffeId
 
-CA_LIFE = timedelta(days=3650)
 SERVER_LIFE = timedelta(days=825)
-CLIENT_LIFE = timedelta(days=30)
-"""A client certificate's life when none is asked for."""
-CLIENT_LIFE_MAX = timedelta(days=90)
-CLIENT_LIFE_MIN = timedelta(minutes=1)
+LIFE_MIN = timedelta(minutes=1)
+LIFE_MAX = {
+    Role.CAMERA: timedelta(hours=24),
+    Role.CONTROL: timedelta(days=30),
+    Role.ADMIN: timedelta(days=30),
+}
+"""How long a client's certificate lives at most, and does when no life is asked for."""
 BACKDATE = timedelta(minutes=1)
 """Certificates start in the past by this much, for clocks that are a little behind."""
 CSR_BYTES_MAX = 8192
@@ -44,47 +46,71 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
-    """Signs the site's certificates."""
+    """The issuing authority: signs the site's certificates, below a root that is kept elsewhere."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
+    root: x509.Certificate
+    """Whom clients and server believe."""
 
     @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+    def root_pem(self) -> bytes:
+        return self.root.public_bytes(serialization.Encoding.PEM)
 
-    def issue_server(self, hosts: tuple[str, ...]) -> KeyPair:
+    @property
+    def root_sha256(self) -> bytes:
+        """What a one-time token carries for a client to know the server by."""
+        return self.root.fingerprint(hashes.SHA256())
+
+    def chain_pem(self, leaf: x509.Certificate) -> bytes:
+        """A certificate and what it chains to below the root: what its owner presents."""
+        return leaf.public_bytes(serialization.Encoding.PEM) + self.certificate.public_bytes(
+            serialization.Encoding.PEM
+        )
+
+    def issue_server(self, hosts: tuple[str, ...], *, now: datetime) -> KeyPair:
         """A server certificate for host names and IP addresses; raises `ConfigInvalid`."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        builder = self._builder(hosts[0][:64], key.public_key(), SERVER_LIFE)
+        names = x509.SubjectAlternativeName([general_name(host) for host in hosts])
+        # With a space, so that nobody takes it for a host name and tests it against constraints.
+        builder = self._builder(
+            f"Cordon server {hosts[0]}"[:64], key.public_key(), now, SERVER_LIFE
+        )
         builder = builder.add_extension(names, critical=False)
         certificate = self._sign(builder, ExtendedKeyUsageOID.SERVER_AUTH)
-        return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), key_pem(key))
+        return KeyPair(self.chain_pem(certificate), key_pem(key))
 
     def issue_client(
-        self, public_key: ec.EllipticCurvePublicKey, spiffe_id: SpiffeId, life: timedelta
+        self,
+        public_key: ec.EllipticCurvePublicKey,
+        spiffe_id: SpiffeId,
+        life: timedelta,
+        *,
+        now: datetime,
     ) -> x509.Certificate:
         """A client certificate with exactly one URI SAN."""
         uri = x509.UniformResourceIdentifier(str(spiffe_id))
-        builder = self._builder(f"{spiffe_id.role} {spiffe_id.name}"[:64], public_key, life)
+        builder = self._builder(f"{spiffe_id.role} {spiffe_id.name}"[:64], public_key, now, life)
         builder = builder.add_extension(x509.SubjectAlternativeName([uri]), critical=False)
         return self._sign(builder, ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def _builder(
-        self, common_name: str, public_key: ec.EllipticCurvePublicKey, life: timedelta
+        self,
+        common_name: str,
+        public_key: ec.EllipticCurvePublicKey,
+        now: datetime,
+        life: timedelta,
     ) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
-            .subject_name(_common_name(common_name))
+            .subject_name(name_of(common_name))
             .issuer_name(self.certificate.subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - BACKDATE)
             .not_valid_after(min(now + life, self.certificate.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(is_ca=False), critical=True)
+            .add_extension(key_usage(is_ca=False), critical=True)
             # RFC 5280 wants it, and Python's ssl insists since 3.13.
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
@@ -100,45 +126,11 @@ class CertificateAuthority:
         )
 
 
-def make_authority(site: str) -> CertificateAuthority:
-    """A new self-signed authority for a site."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
-    name = _common_name(f"Cordon site {site}"[:64])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + CA_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(is_ca=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return CertificateAuthority(certificate, key)
-
-
-def load_authority(folder: Path) -> CertificateAuthority:
-    """The authority kept in a folder as ca.pem and ca-key.pem; raises `ConfigInvalid`."""
-    try:
-        certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-        key = serialization.load_pem_private_key((folder / "ca-key.pem").read_bytes(), None)
-    except (OSError, ValueError) as error:
-        raise ConfigInvalid(
-            f"the site's certificate authority in {folder} cannot be read ({error}); make one "
-            "with: cordon server init"
-        ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ConfigInvalid(f"{folder / 'ca-key.pem'} is not an ECDSA key")
-    return CertificateAuthority(certificate, key)
-
-
 def read_csr(csr_der: bytes) -> ec.EllipticCurvePublicKey:
     """The public key of a signing request; raises `InvalidInput` unless it is an ECDSA P-256 key
     whose owner signed the request."""
+    if len(csr_der) > CSR_BYTES_MAX:
+        raise InvalidInput(f"csr_der has {CSR_BYTES_MAX} bytes at most", field="csr_der")
     try:
         csr = x509.load_der_x509_csr(csr_der)
         key = csr.public_key()
@@ -164,6 +156,16 @@ def read_csr(csr_der: bytes) -> ec.EllipticCurvePublicKey:
     return key
 
 
+def check_life(role: Role, life: timedelta) -> None:
+    """Raises `InvalidInput` for a life that a client's certificate may not have."""
+    if not LIFE_MIN <= life <= LIFE_MAX[role]:
+        raise InvalidInput(
+            f"lifetime of a {role} certificate must be from {LIFE_MIN.total_seconds():.0f} seconds "
+            f"to {LIFE_MAX[role] // timedelta(hours=1)} hours",
+            field="lifetime",
+        )
+
+
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """A private key as PKCS #8 PEM, not encrypted."""
     return key.private_bytes(
@@ -180,16 +182,18 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _common_name(text: str) -> x509.Name:
+def name_of(text: str) -> x509.Name:
+    """A distinguished name of a common name alone."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def check_host(host: str) -> None:
     """Raises `ConfigInvalid` unless it is a host name or an IP address."""
-    _general_name(host)
+    general_name(host)
 
 
-def _general_name(host: str) -> x509.GeneralName:
+def general_name(host: str) -> x509.DNSName | x509.IPAddress:
+    """A host as a certificate has it; raises `ConfigInvalid`."""
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
@@ -200,7 +204,8 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
+def key_usage(*, is_ca: bool) -> x509.KeyUsage:
+    """Signs certificates, or signs handshakes."""
     return x509.KeyUsage(
         digital_signature=not is_ca,
         key_cert_sign=is_ca,

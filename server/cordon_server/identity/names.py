@@ -20,6 +20,17 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class PersonRole(StrEnum):
+    """What a person may do; a certificate's role says from where."""
+
+    OPERATOR = "operator"
+    SUPERVISOR = "supervisor"
+    WATCHLIST_OFFICER = "watchlist_officer"
+    AUTHORISING_OFFICER = "authorising_officer"
+    AUDITOR = "auditor"
+    ADMINISTRATOR = "administrator"
+
+
 @dataclass(frozen=True, slots=True)
 class SpiffeId:
     """Who a certificate stands for."""

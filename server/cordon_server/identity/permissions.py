@@ -1,62 +1,234 @@
-"""The one permission table: who may call which method.
+"""The one permission table: who may call which method, from where, and what else it takes.
 
-What it omits is refused, and a server with a method that it omits does not start.
+What it omits is refused, and a server with a method that it omits does not start. The README's
+table of roles is printed from it: python -m cordon_server.identity.role_table
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
 
-from cordon_server.domain import ConfigInvalid, NotPermitted
-from cordon_server.identity.names import Role
-from cordon_server.identity.peers import Peer
+from cordon_server.domain import ConfigInvalid
+from cordon_server.identity.names import PersonRole, Role
 
-_CAMERA = frozenset({Role.CAMERA})
-_CONTROL = frozenset({Role.CONTROL})
-_ADMIN = frozenset({Role.ADMIN})
+
+class Scope(StrEnum):
+    """On what a caller may act, where his role alone does not say."""
+
+    NONE = "none"
+    OWN_CAMERA = "own camera"
+    """The camera that the certificate names; a stream has no way to name another."""
+    ASSIGNED_DEPLOYMENT = "assigned deployment"
+    """Every deployment: none names whom it is assigned to, so whoever holds the role is."""
+
+
+class AuditClass(StrEnum):
+    """What a call does to personal data, in the words that its log has to use (R12)."""
+
+    COLLECTION = "collection"
+    ALTERATION = "alteration"
+    CONSULTATION = "consultation"
+    DISCLOSURE = "disclosure"
+    COMBINATION = "combination"
+    ERASURE = "erasure"
+    NONE = "none"
+    """Nothing; the row says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One row."""
+
+    machines: frozenset[Role]
+    """Certificates that may call it."""
+    people: frozenset[PersonRole]
+    """Who has to be signed in there; empty where the certificate alone calls, and no token is
+    looked at."""
+    audit: AuditClass
+    reason: str = ""
+    """Why its audit class is none."""
+    scope: Scope = Scope.NONE
+    person_optional: bool = False
+    """Also without a person; a token that is shown has to be good all the same."""
+    justification: bool = False
+    """The caller says why, and it is kept."""
+    four_eyes: bool = False
+    """Neither the person nor the workstation that made what it acts on."""
+    step_up: bool = False
+    """The password was given just now."""
+    training: bool = False
+    """The person's training is valid (R27)."""
+
+
+EVERYONE = frozenset(PersonRole)
 _STAFF = frozenset({Role.CONTROL, Role.ADMIN})
-_EVERYONE = frozenset(Role)
+MACHINES = frozenset(Role)
 
-PERMISSIONS: dict[str, frozenset[Role]] = {
-    "/cordon.v1.RecognitionService/StreamFrames": _CAMERA,
-    "/cordon.v1.MatchService/SubscribeMatches": _CONTROL,
-    "/cordon.v1.MatchService/GetMatch": _CONTROL,
-    "/cordon.v1.MatchService/ListMatches": _CONTROL,
-    "/cordon.v1.MatchService/GetMatchImages": _CONTROL,
-    "/cordon.v1.MatchService/AdjudicateMatch": _CONTROL,
-    "/cordon.v1.DeploymentService/CreateDeployment": _ADMIN,
-    "/cordon.v1.DeploymentService/GetDeployment": _STAFF,
-    "/cordon.v1.DeploymentService/ListDeployments": _STAFF,
-    "/cordon.v1.DeploymentService/ArmDeployment": _ADMIN,
-    "/cordon.v1.DeploymentService/EndDeployment": _ADMIN,
-    "/cordon.v1.WatchlistService/EnrolReference": _ADMIN,
-    "/cordon.v1.WatchlistService/ImportReferences": _ADMIN,
-    "/cordon.v1.WatchlistService/CheckReference": _ADMIN,
-    "/cordon.v1.WatchlistService/GetEntry": _ADMIN,
-    "/cordon.v1.WatchlistService/ListEntries": _ADMIN,
-    "/cordon.v1.WatchlistService/RemoveEntry": _ADMIN,
-    "/cordon.v1.CameraService/CreateCamera": _ADMIN,
-    "/cordon.v1.CameraService/GetCamera": _STAFF,
-    "/cordon.v1.CameraService/ListCameras": _STAFF,
-    "/cordon.v1.CameraService/RevokeCamera": _ADMIN,
-    "/cordon.v1.IdentityService/IssueCertificate": _ADMIN,
-    "/grpc.health.v1.Health/Check": _EVERYONE,
-    "/grpc.health.v1.Health/List": _EVERYONE,
-    "/grpc.health.v1.Health/Watch": _EVERYONE,
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _EVERYONE,
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _EVERYONE,
+
+def _of(*roles: PersonRole) -> frozenset[PersonRole]:
+    return frozenset(roles)
+
+
+def _at(*roles: Role) -> frozenset[Role]:
+    return frozenset(roles)
+
+
+_OPERATORS = _of(PersonRole.OPERATOR, PersonRole.SUPERVISOR)
+_OFFICER = _of(PersonRole.WATCHLIST_OFFICER)
+_REVIEWERS = _of(PersonRole.WATCHLIST_OFFICER, PersonRole.AUTHORISING_OFFICER)
+_APPROVER = _of(PersonRole.AUTHORISING_OFFICER)
+_ADMINISTRATOR = _of(PersonRole.ADMINISTRATOR)
+_ASSIGNED = Scope.ASSIGNED_DEPLOYMENT
+_A = AuditClass
+
+
+def _matches(audit: AuditClass) -> Permission:
+    return Permission(_at(Role.CONTROL), _OPERATORS, audit, scope=_ASSIGNED, training=True)
+
+
+def _list(audit: AuditClass, *, step_up: bool = False) -> Permission:
+    return Permission(_at(Role.ADMIN), _OFFICER, audit, scope=_ASSIGNED, step_up=step_up)
+
+
+def _review() -> Permission:
+    return Permission(_at(Role.ADMIN), _REVIEWERS, _A.CONSULTATION, scope=_ASSIGNED)
+
+
+def _administration(*, step_up: bool = False, justification: bool = False) -> Permission:
+    return Permission(
+        _at(Role.ADMIN),
+        _ADMINISTRATOR,
+        _A.ALTERATION,
+        step_up=step_up,
+        justification=justification,
+    )
+
+
+def _facts(reason: str) -> Permission:
+    return Permission(_STAFF, EVERYONE, _A.NONE, reason)
+
+
+def _own(audit: AuditClass, reason: str = "") -> Permission:
+    return Permission(_STAFF, EVERYONE, audit, reason)
+
+
+def _technical(reason: str) -> Permission:
+    return Permission(MACHINES, frozenset(), _A.NONE, reason)
+
+
+_NO_PERSON_IN_IT = "places and machines, no personal data"
+_PROBE = "says whether the server works, and nothing of anyone"
+_CONTRACT = "the contract is public"
+
+PERMISSIONS: dict[str, Permission] = {
+    "/cordon.v1.RecognitionService/StreamFrames": Permission(
+        _at(Role.CAMERA), frozenset(), _A.COLLECTION, scope=Scope.OWN_CAMERA
+    ),
+    "/cordon.v1.MatchService/SubscribeMatches": _matches(_A.CONSULTATION),
+    "/cordon.v1.MatchService/GetMatch": _matches(_A.CONSULTATION),
+    "/cordon.v1.MatchService/ListMatches": _matches(_A.CONSULTATION),
+    "/cordon.v1.MatchService/GetMatchImages": _matches(_A.CONSULTATION),
+    "/cordon.v1.MatchService/AdjudicateMatch": _matches(_A.ALTERATION),
+    "/cordon.v1.DeploymentService/CreateDeployment": Permission(
+        _at(Role.ADMIN), _OFFICER, _A.ALTERATION
+    ),
+    "/cordon.v1.DeploymentService/GetDeployment": _facts(_NO_PERSON_IN_IT),
+    "/cordon.v1.DeploymentService/ListDeployments": _facts(_NO_PERSON_IN_IT),
+    "/cordon.v1.DeploymentService/ArmDeployment": Permission(
+        _at(Role.ADMIN), _APPROVER, _A.ALTERATION, scope=_ASSIGNED, four_eyes=True
+    ),
+    "/cordon.v1.DeploymentService/EndDeployment": Permission(
+        _STAFF,
+        _of(PersonRole.AUTHORISING_OFFICER, PersonRole.SUPERVISOR),
+        _A.ERASURE,
+        scope=_ASSIGNED,
+    ),
+    "/cordon.v1.WatchlistService/EnrolReference": _list(_A.COLLECTION),
+    "/cordon.v1.WatchlistService/ImportReferences": _list(_A.COLLECTION, step_up=True),
+    "/cordon.v1.WatchlistService/CheckReference": _list(_A.COMBINATION),
+    "/cordon.v1.WatchlistService/GetEntry": _review(),
+    "/cordon.v1.WatchlistService/ListEntries": _review(),
+    "/cordon.v1.WatchlistService/RemoveEntry": _list(_A.ERASURE),
+    "/cordon.v1.CameraService/CreateCamera": _administration(),
+    "/cordon.v1.CameraService/GetCamera": _facts(_NO_PERSON_IN_IT),
+    "/cordon.v1.CameraService/ListCameras": _facts(_NO_PERSON_IN_IT),
+    "/cordon.v1.CameraService/RevokeCamera": _administration(step_up=True),
+    "/cordon.v1.MachineService/CreateEnrolmentToken": _administration(),
+    "/cordon.v1.MachineService/IssueCertificate": _administration(),
+    "/cordon.v1.MachineService/RenewCertificate": Permission(MACHINES, frozenset(), _A.ALTERATION),
+    "/cordon.v1.MachineService/ListCertificates": Permission(
+        _at(Role.ADMIN), _ADMINISTRATOR, _A.NONE, _NO_PERSON_IN_IT
+    ),
+    "/cordon.v1.MachineService/RevokeCertificate": _administration(
+        step_up=True, justification=True
+    ),
+    # On a port of its own, where nobody has a certificate yet: here it is refused to everyone.
+    "/cordon.v1.EnrolmentService/Enrol": Permission(frozenset(), frozenset(), _A.ALTERATION),
+    "/cordon.v1.IdentityService/SignIn": Permission(_STAFF, frozenset(), _A.ALTERATION),
+    "/cordon.v1.IdentityService/RenewToken": _own(_A.NONE, "goes on with a session on record"),
+    "/cordon.v1.IdentityService/StepUp": _own(_A.ALTERATION),
+    "/cordon.v1.IdentityService/SignOut": _own(_A.ALTERATION),
+    "/cordon.v1.IdentityService/WhoAmI": Permission(
+        _STAFF, EVERYONE, _A.NONE, "tells the caller of himself", person_optional=True
+    ),
+    "/cordon.v1.IdentityService/ChangePassword": _own(_A.ALTERATION),
+    "/cordon.v1.IdentityService/CreateUser": _administration(),
+    "/cordon.v1.IdentityService/GetUser": Permission(
+        _at(Role.ADMIN), _ADMINISTRATOR, _A.CONSULTATION
+    ),
+    "/cordon.v1.IdentityService/ListUsers": Permission(
+        _at(Role.ADMIN), _ADMINISTRATOR, _A.CONSULTATION
+    ),
+    "/cordon.v1.IdentityService/SetUserRoles": _administration(step_up=True),
+    "/cordon.v1.IdentityService/SetUserTraining": _administration(),
+    "/cordon.v1.IdentityService/ResetPassword": _administration(step_up=True),
+    "/cordon.v1.IdentityService/LockUser": _administration(step_up=True),
+    "/cordon.v1.IdentityService/UnlockUser": _administration(),
+    "/cordon.v1.IdentityService/RevokeUser": _administration(step_up=True),
+    "/cordon.v1.IdentityService/RevokeSessions": _administration(step_up=True),
+    "/grpc.health.v1.Health/Check": _technical(_PROBE),
+    "/grpc.health.v1.Health/List": _technical(_PROBE),
+    "/grpc.health.v1.Health/Watch": _technical(_PROBE),
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _technical(_CONTRACT),
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _technical(_CONTRACT),
 }
 
+NOBODY = Permission(frozenset(), frozenset(), AuditClass.NONE, "refused to everyone")
+"""The row of a method that has none."""
 
-def check_permitted(method: str, peer: Peer) -> None:
-    """Raises `NotPermitted` unless the table lets this caller call this method."""
-    roles = PERMISSIONS.get(method, frozenset())
-    if peer.spiffe_id.role not in roles:
-        wanted = " or ".join(sorted(roles)) or "no"
-        raise NotPermitted(
-            f"{method} is for {wanted} certificates and {peer.spiffe_id} is a "
-            f"{peer.spiffe_id.role}; use an identity of the right role (--identity DIR)"
+INCOMPATIBLE: tuple[tuple[PersonRole, PersonRole, str], ...] = (
+    (
+        PersonRole.WATCHLIST_OFFICER,
+        PersonRole.AUTHORISING_OFFICER,
+        "nobody both proposes and approves",
+    ),
+    *(
+        (PersonRole.ADMINISTRATOR, role, "an administrator sees no faces, matches or lists")
+        for role in (
+            PersonRole.OPERATOR,
+            PersonRole.SUPERVISOR,
+            PersonRole.WATCHLIST_OFFICER,
+            PersonRole.AUTHORISING_OFFICER,
         )
+    ),
+)
+"""Roles that no person holds together, and why."""
+
+
+def permission(method: str) -> Permission:
+    """The method's row; one that nobody satisfies where there is none."""
+    return PERMISSIONS.get(method, NOBODY)
+
+
+def clash(roles: Iterable[PersonRole]) -> str | None:
+    """Why these roles cannot be one person's, or None when they can."""
+    held = set(roles)
+    for one, other, why in INCOMPATIBLE:
+        if {one, other} <= held:
+            return f"{one} and {other} cannot be one person: {why}"
+    return None
 
 
 def check_complete(methods: Iterable[str]) -> None:
@@ -67,3 +239,8 @@ def check_complete(methods: Iterable[str]) -> None:
         raise ConfigInvalid(f"no permission is stated for {', '.join(missing)}")
     if idle := sorted(PERMISSIONS.keys() - served):
         raise ConfigInvalid(f"permissions are stated for methods not served: {', '.join(idle)}")
+
+
+def words(roles: frozenset[Role] | frozenset[PersonRole]) -> str:
+    """Roles as people say them."""
+    return ", ".join(sorted(role.replace("_", " ") for role in roles)) or "none"

@@ -10,6 +10,10 @@ import sys
 
 import structlog
 
+# Without the frames' variables, which are the package's default: among them are passwords, tokens
+# and pictures.
+_TRACEBACKS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure_logs(level: str) -> None:
     """Sets up logging; called once, before any gRPC object exists (a known deadlock otherwise)."""
@@ -19,7 +23,7 @@ def configure_logs(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_TRACEBACKS),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),

@@ -174,6 +174,11 @@ class Environment:
         await self._idle.wait()
         self._raw.close()
 
+    def close_now(self) -> None:
+        """The same for one that was used in the calling thread alone."""
+        assert not self._under_way
+        self._raw.close()
+
     async def _run(
         self,
         executor: Executor | None,

@@ -91,7 +91,7 @@ async def test_a_call_is_repeated_while_the_server_is_unavailable_and_only_then(
     answers: list[Exception | str] = [busy, busy, "done", not_found()]
     asked: list[str] = []
 
-    async def method(request: str, timeout: float) -> str:  # noqa: ASYNC109 - grpc's own signature
+    async def method(request: str, timeout: float, metadata: object) -> str:  # noqa: ASYNC109 - grpc's own signature
         asked.append(request)
         await asyncio.sleep(0)
         answer = answers.pop(0)

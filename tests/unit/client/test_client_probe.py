@@ -126,8 +126,9 @@ async def test_our_own_certificate_has_expired(tmp_path: Path, authority: Author
         identity = authority.client(tmp_path / "id", address, life=(-2 * DAY, -DAY))
         error = await failing(identity)
 
-    assert "This client's certificate expired on" in error.what
-    assert error.hint.startswith("cordon admin cert issue admin anna --out ")
+    assert "The certificate of spiffe://test/admin/anna" in error.what
+    assert "cert.pem) expired on" in error.what
+    assert error.hint.startswith("cordon admin enrol TOKEN 127.0.0.1:")
     assert error.exit_code is ExitCode.SIGN_IN
 
 
@@ -145,7 +146,7 @@ async def test_our_certificate_is_of_another_site(tmp_path: Path, authority: Aut
         stranger = Authority("another").client(tmp_path / "id", address, believes=authority)
         error = await failing(stranger)
 
-    assert "does not accept this client's certificate" in error.what
+    assert "does not accept the certificate of spiffe://test/admin/anna" in error.what
     assert error.exit_code is ExitCode.SIGN_IN
 
 

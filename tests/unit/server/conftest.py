@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
+from cordon_server.identity.users import UserRecord
 from cordon_server.sessions import live as live_module
 from cordon_server.store.environment import Environment
 from cordon_server.store.requests import REQUESTS
 from tests.unit.server.live_rooms import LiveSite, a_live_site
+from tests.unit.server.persons import PASSWORD, Desk, a_user, open_registry
 from tests.unit.server.rooms import Clock, open_environment
 
 
@@ -43,3 +45,16 @@ async def live_site(
     monkeypatch.setattr(live_module, "WATCH_S", 0.01)
     async with a_live_site(tmp_path, registry, writer, clock) as site:
         yield site
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, writer: Executor, clock: Clock) -> AsyncIterator[Desk]:
+    environment = open_registry(tmp_path / "people", writer)
+    yield Desk(environment, writer, clock)
+    await environment.close()
+
+
+@pytest.fixture
+async def anna(desk: Desk) -> UserRecord:
+    """Someone with a password."""
+    return desk.add(a_user("anna", password_hash=await desk.passwords.hash(PASSWORD)))

@@ -11,6 +11,7 @@ from cordon.v1 import (
     camera_pb2,
     deployment_pb2,
     identity_pb2,
+    machine_pb2,
     match_pb2,
     recognition_pb2,
     watchlist_pb2,
@@ -18,7 +19,15 @@ from cordon.v1 import (
 from cordon_server.api import rules
 from cordon_server.domain import InvalidInput
 
-FILES = (camera_pb2, deployment_pb2, identity_pb2, match_pb2, recognition_pb2, watchlist_pb2)
+FILES = (
+    camera_pb2,
+    deployment_pb2,
+    identity_pb2,
+    machine_pb2,
+    match_pb2,
+    recognition_pb2,
+    watchlist_pb2,
+)
 MESSAGES: dict[str, Descriptor] = {
     message.full_name: message
     for file in FILES

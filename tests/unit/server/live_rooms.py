@@ -29,6 +29,7 @@ from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import (
     DIMENSION,
     MODEL,
+    OFFICER,
     Clock,
     DegreesExaminer,
     a_sighting,
@@ -98,6 +99,7 @@ class LiveSite:
             threshold=0.5,
             start_time=None,
             end_time=None,
+            creator=OFFICER,
             dry_run=False,
         )
         opened = await self.live.opened(name)

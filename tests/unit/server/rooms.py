@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cordon_server.authority.records import Actor
 from cordon_server.domain import (
     Box,
     Candidate,
@@ -30,6 +31,8 @@ MODEL = "degrees-1"
 DIMENSION = 4
 QUALITY = Quality(0.9, 60.0, 200.0, 120.0, 1.0, 2.0)
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+OFFICER = Actor("olga", "spiffe://site.local/admin/first")
+"""Who makes deployments."""
 
 
 class Clock:

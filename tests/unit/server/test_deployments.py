@@ -9,10 +9,17 @@ import pytest
 
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import MOVES, Deployments
-from cordon_server.authority.records import DEPLOYMENTS, DeploymentRecord, State
-from cordon_server.domain import AlreadyExists, InvalidInput, LimitReached, NotFound, NotReady
+from cordon_server.authority.records import DEPLOYMENTS, Actor, DeploymentRecord, State
+from cordon_server.domain import (
+    AlreadyExists,
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    NotPermitted,
+    NotReady,
+)
 from cordon_server.store.environment import Environment
-from tests.unit.server.rooms import NOON, Clock
+from tests.unit.server.rooms import NOON, OFFICER, Clock
 
 DAY = timedelta(hours=24)
 
@@ -42,6 +49,7 @@ async def create(
         threshold=0.5,
         start_time=start,
         end_time=end,
+        creator=OFFICER,
         dry_run=dry_run,
     )
 
@@ -257,3 +265,28 @@ async def test_what_is_not_there_is_said_with_the_next_step(deployments: Deploym
     for asked in (deployments.get("x"), arm(deployments, "x"), end(deployments, "x")):
         with pytest.raises(NotFound, match="cordon admin deployment list"):
             await asked
+
+
+@pytest.mark.parametrize(
+    "approver",
+    [
+        OFFICER,
+        Actor(OFFICER.user_id, "spiffe://site.local/admin/second"),
+        Actor("otto", OFFICER.machine),
+    ],
+)
+async def test_who_made_a_deployment_or_where_cannot_approve_it(
+    deployments: Deployments, approver: Actor
+) -> None:
+    await create(deployments)
+
+    with pytest.raises(NotPermitted) as refused:
+        await deployments.check_four_eyes("market", approver)
+
+    assert refused.value.reason == "FOUR_EYES"
+
+
+async def test_another_person_elsewhere_may_approve(deployments: Deployments) -> None:
+    await create(deployments)
+
+    await deployments.check_four_eyes("market", Actor("otto", "spiffe://site.local/admin/second"))

@@ -10,6 +10,12 @@ from tests.unit.server.contract import MESSAGES, METHODS, REQUESTS
 
 READS = ("Get", "List", "Check", "Subscribe")
 STREAMS = {"StreamFrames", "ImportReferences"}
+OF_THE_MOMENT = {
+    "StreamFrames",
+    *("SignIn", "RenewToken", "StepUp", "SignOut", "WhoAmI", "ChangePassword"),
+    *("RenewCertificate", "Enrol"),
+}
+"""What is bound to who asks and when: an answer kept for a repeat would be a secret kept."""
 
 
 NOT_TAKEN = "made by the server; what a request says is passed over"
@@ -30,6 +36,8 @@ UNRULED = {
             "Deployment.entry_count",
             "Deployment.reference_count",
             "Deployment.match_count",
+            "User.name",
+            "User.state",
         ),
         NOT_TAKEN,
     ),
@@ -79,7 +87,7 @@ def test_every_mutation_can_be_tried_and_repeated(method: MethodDescriptor) -> N
     request = method.input_type
     if method.name == "ImportReferences":
         request = MESSAGES["cordon.v1.ImportStart"]
-    is_mutation = not method.name.startswith(READS) and method.name != "StreamFrames"
+    is_mutation = not method.name.startswith(READS) and method.name not in OF_THE_MOMENT
 
     has_both = {"request_id", "validate_only"} <= set(request.fields_by_name)
 

@@ -20,6 +20,7 @@ from tests.unit.server.contract import MESSAGES, METHODS, broken_in
 LOOKS = st.sampled_from(
     [
         "cameras/north",
+        "users/anna",
         "deployments/market",
         "deployments/market/entries/a.b",
         "deployments/market/matches/1",

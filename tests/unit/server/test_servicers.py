@@ -5,25 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cordon.v1 import identity_pb2
 from cordon_server.api import convert
-from cordon_server.api.identity import IdentityServicer, _life
 from cordon_server.api.matches import _token_sequence
-from cordon_server.authority.cameras import Cameras
-from cordon_server.domain import InvalidInput, NotFound, NotReady
-from cordon_server.identity.certificates import make_authority
-from cordon_server.identity.peers import read_certificate
-from cordon_server.store.environment import Environment
-from cordon_server.store.requests import RequestLedger
-from tests.unit.server.rooms import Clock
+from cordon_server.domain import InvalidInput
 
 ANY_SECONDS = st.integers(-(2**63), 2**63 - 1)
 ANY_NANOS = st.integers(-(2**31), 2**31 - 1)
@@ -41,17 +29,6 @@ def test_any_timestamp_is_a_moment_or_the_callers_fault(seconds: int, nanos: int
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_moments_survive_the_wire(moment: datetime) -> None:
     assert convert.moment(convert.timestamp(moment), "sent_at") == moment
-
-
-@given(ANY_SECONDS | st.integers(0, 10_000_000), ANY_NANOS)
-def test_any_lifetime_is_within_bounds_or_the_callers_fault(seconds: int, nanos: int) -> None:
-    lifetime = Duration(seconds=seconds, nanos=nanos)
-    try:
-        life = _life(identity_pb2.IssueCertificateRequest(lifetime=lifetime))
-    except InvalidInput as refused:
-        assert refused.field == "lifetime"  # noqa: PT017  # or none is raised
-        return
-    assert 60 <= life.total_seconds() <= 90 * 86_400
 
 
 @given(st.text(min_size=1, max_size=60))
@@ -87,61 +64,3 @@ def test_every_state_and_reason_has_its_word_on_the_wire() -> None:
             assert set(kind) == set(table), kind
         assert len({str(each) for each in table.values()}) == len(table)
         assert 0 not in table.values()
-
-
-@pytest.fixture
-def cameras(registry: Environment, clock: Clock) -> Cameras:
-    return Cameras(registry, count_max=5, clock=clock)
-
-
-@pytest.fixture
-def servicer(registry: Environment, cameras: Cameras, clock: Clock) -> IdentityServicer:
-    ledger = RequestLedger(registry, clock=clock)
-    return IdentityServicer(make_authority("site.local"), "site.local", cameras, ledger)
-
-
-def a_request(
-    role: identity_pb2.Role.ValueType, name: str, *, trial: bool = False
-) -> identity_pb2.IssueCertificateRequest:
-    key = ec.generate_private_key(ec.SECP256R1())
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return identity_pb2.IssueCertificateRequest(
-        role=role,
-        id=name,
-        csr_der=csr.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER),
-        validate_only=trial,
-    )
-
-
-async def issue(
-    servicer: IdentityServicer, request: identity_pb2.IssueCertificateRequest
-) -> identity_pb2.IssueCertificateResponse:
-    return await servicer._issue(request)
-
-
-async def test_a_certificate_is_issued_for_what_was_asked(servicer: IdentityServicer) -> None:
-    issued = await issue(servicer, a_request(identity_pb2.ROLE_CONTROL, "anna"))
-
-    peer = read_certificate(issued.certificate_pem.encode())
-    assert peer is not None
-    assert str(peer.spiffe_id) == issued.spiffe_id == "spiffe://site.local/control/anna"
-    assert issued.not_after.ToDatetime(UTC) == peer.not_after
-
-
-async def test_a_trial_issues_nothing(servicer: IdentityServicer) -> None:
-    request = a_request(identity_pb2.ROLE_CONTROL, "anna", trial=True)
-
-    assert await issue(servicer, request) == identity_pb2.IssueCertificateResponse()
-
-
-async def test_a_camera_is_certified_once_it_is_registered_and_until_it_is_revoked(
-    servicer: IdentityServicer, cameras: Cameras
-) -> None:
-    request = a_request(identity_pb2.ROLE_CAMERA, "north")
-    with pytest.raises(NotFound):
-        await issue(servicer, request)
-    await cameras.create("north", "", dry_run=False)
-    assert (await issue(servicer, request)).certificate_pem
-    await cameras.revoke("north", dry_run=False)
-    with pytest.raises(NotReady, match="revoked"):
-        await issue(servicer, request)

@@ -1,0 +1,126 @@
+"""What is done to a site on its own machine, beside a server that runs or without one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cordon_server.authority.cameras import Cameras
+from cordon_server.authority.records import CAMERAS
+from cordon_server.config import Settings
+from cordon_server.domain import ConfigInvalid
+from cordon_server.identity.certificates import CertificateAuthority, check_host, write_private
+from cordon_server.identity.enrolment import ENROLMENTS, Enrolments, Token
+from cordon_server.identity.hierarchy import (
+    load_authority,
+    load_root,
+    permitted_hosts,
+    save_authority,
+)
+from cordon_server.identity.issuance import Issuer
+from cordon_server.identity.names import Role
+from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES
+from cordon_server.identity.serving import (
+    SERVER_CERTIFICATE,
+    SERVER_KEY,
+    hosts_of,
+    read_server_certificate,
+)
+from cordon_server.store.environment import Environment
+from cordon_server.store.sealing import PlainSealer
+
+ON_THE_SERVER = "the server's own command line"
+"""By whom a token was made, on record."""
+
+
+async def make_token(
+    settings: Settings, role: Role, name: str, *, clock: Callable[[], datetime]
+) -> Token:
+    """A one-time token for a machine, written beside whatever server runs: the way back when no
+    workstation of the administration is left. Raises `NotFound` or `NotReady`."""
+    authority = load_authority(settings.storage.certificates)
+    with ThreadPoolExecutor(1) as writer:
+        registry = Environment(
+            settings.registry_folder,
+            (CAMERAS, CERTIFICATES, CERTIFICATE_KEYS, ENROLMENTS),
+            size_bytes_max=settings.storage.size_bytes_max,
+            sealer=PlainSealer(),
+            writer=writer,
+        )
+        try:
+            cameras = Cameras(registry, count_max=settings.limits.cameras_max, clock=clock)
+            issuer = Issuer(registry, authority, settings.site, cameras, clock=clock)
+            token = await Enrolments(registry, issuer).create(
+                issuer.spiffe_id(role, name), created_by=ON_THE_SERVER, dry_run=False
+            )
+        finally:
+            await registry.close()
+    assert token is not None
+    return token
+
+
+def renew_server(
+    settings: Settings,
+    *,
+    hosts: tuple[str, ...],
+    root: Path | None,
+    root_passphrase: str,
+    now: datetime,
+) -> datetime:
+    """A new certificate for the server, for these hosts or for the ones it has; when it ends.
+
+    With the root's folder, first a new issuing authority for the same hosts: clients go on, for
+    they believe the root. A running server shows the new certificate at the next connection, and
+    signs with a new authority when it is started again. Raises `ConfigInvalid`.
+    """
+    folder = settings.storage.certificates
+    wanted = hosts or hosts_of(folder)
+    for host in wanted:
+        check_host(host)
+    authority = load_authority(folder)
+    if root is None:
+        _check_named(authority, wanted)
+    else:
+        authority = _issuing(settings.site, wanted, root, root_passphrase, authority, now)
+    with TemporaryDirectory(dir=folder, prefix="fresh-") as name:
+        fresh = Path(name)
+        save_authority(fresh, authority)
+        pair = authority.issue_server(wanted, now=now)
+        write_private(fresh / SERVER_KEY, pair.key_pem)
+        (fresh / SERVER_CERTIFICATE).write_bytes(pair.certificate_pem)
+        # Checked as the server will check it; only then does it take the old one's place.
+        shown = read_server_certificate(fresh, now)
+        for path in sorted(fresh.iterdir()):
+            os.replace(path, folder / path.name)
+    return shown.not_after
+
+
+def _check_named(authority: CertificateAuthority, hosts: tuple[str, ...]) -> None:
+    """Raises `ConfigInvalid` for hosts that the issuing authority was not made for."""
+    others = set(hosts) - set(permitted_hosts(authority, hosts))
+    if others:
+        raise ConfigInvalid(
+            f"the issuing authority was not made for {', '.join(sorted(others))}; bring the root "
+            "back and renew both: cordon server renew --root DIR --root-passphrase-file FILE"
+        )
+
+
+def _issuing(
+    site: str,
+    hosts: tuple[str, ...],
+    folder: Path,
+    passphrase: str,
+    old: CertificateAuthority,
+    now: datetime,
+) -> CertificateAuthority:
+    root = load_root(folder, passphrase)
+    if root.certificate != old.root:
+        raise ConfigInvalid(
+            f"{folder} holds the root of another site: no client here would believe it; bring the "
+            "one that server init made"
+        )
+    return root.issuing(site, hosts, now=now)

@@ -1,0 +1,79 @@
+"""What is to come of a call by the permission table, read from its columns and by none of the
+server's own judging.
+"""
+
+from __future__ import annotations
+
+from cordon_server.api.enrolment import ENROL
+from cordon_server.identity.names import PersonRole, Role
+from cordon_server.identity.permissions import PERMISSIONS
+from tests.helpers.callers import Kind
+from tests.helpers.matrix import Expected
+
+ANSWERS = {
+    f"/cordon.v1.{service}/{name}": frozenset(codes.split())
+    for codes, services in {
+        "NOT_FOUND": {
+            "MatchService": "GetMatch GetMatchImages AdjudicateMatch",
+            "DeploymentService": "CreateDeployment",
+            "WatchlistService": "GetEntry RemoveEntry",
+            "CameraService": "GetCamera RevokeCamera",
+            "MachineService": "CreateEnrolmentToken RevokeCertificate",
+            "IdentityService": "GetUser SetUserRoles SetUserTraining LockUser UnlockUser RevokeUser"
+            " RevokeSessions",
+        },
+        "ALREADY_EXISTS": {"CameraService": "CreateCamera"},
+        "FAILED_PRECONDITION": {
+            "RecognitionService": "StreamFrames",
+            "DeploymentService": "ArmDeployment",
+        },
+        "INVALID_ARGUMENT": {
+            "WatchlistService": "EnrolReference",
+            "MachineService": "IssueCertificate RenewCertificate",
+            "IdentityService": "CreateUser ResetPassword",
+        },
+        # A wrong password, and one too many.
+        "UNAUTHENTICATED RESOURCE_EXHAUSTED": {"IdentityService": "SignIn StepUp ChangePassword"},
+    }.items()
+    for service, names in services.items()
+    for name in names.split()
+}
+"""What a handler that begins makes of the requests of `every_method`; OK where none is named."""
+
+
+def expected(
+    method: str, machine: Role, role: PersonRole | None, kind: Kind | None, is_justified: bool
+) -> Expected:
+    """What the row of the method says about this caller; a person with no token has no role."""
+    row = PERMISSIONS[method]
+    if method == ENROL:
+        return Expected(frozenset({"UNIMPLEMENTED"}))
+    if machine not in row.machines:
+        return denied("WRONG_MACHINE")
+    if not row.people:
+        return entered(method)
+    if role is None or kind is None:
+        return entered(method) if row.person_optional else unauthenticated("SIGN_IN_NEEDED")
+    if kind.refused:
+        return unauthenticated(*kind.refused)
+    if role not in row.people:
+        return denied("WRONG_ROLE")
+    if row.training and not kind.is_trained:
+        return denied("TRAINING_NEEDED")
+    if row.step_up and not kind.is_fresh:
+        return denied("STEP_UP_NEEDED")
+    if row.justification and not is_justified:
+        return denied("JUSTIFICATION_NEEDED")
+    return entered(method)
+
+
+def denied(reason: str) -> Expected:
+    return Expected(frozenset({"PERMISSION_DENIED"}), frozenset({reason}))
+
+
+def unauthenticated(*reasons: str) -> Expected:
+    return Expected(frozenset({"UNAUTHENTICATED"}), frozenset(reasons))
+
+
+def entered(method: str) -> Expected:
+    return Expected(ANSWERS.get(method, frozenset({"OK"})), is_entered=True)
