@@ -20,7 +20,7 @@ from tests.bench.harness import Bench, Row, run_program
 from tests.bench.server import ServerUnderTest, server_under_test
 from tests.bench.street import write_frames
 
-GOAL = 1.5
+GOAL = 2.0
 
 _TRIES = 2
 """Times the rounds asked for, at most, when others disturb."""

@@ -101,9 +101,10 @@ class Decoder:
 def _decode(jpeg: bytes, buffer: Image, *, strict: bool) -> Image:
     """Into `buffer`, whose shape says the fraction.
 
-    Colours at half size are doubled and not smoothed, a tenth faster; as many people are found. The
-    fast DCT would save another twentieth, but moves landmarks by 1.3 % of the eye distance and more
-    templates than that where cameras send the best quality.
+    Colours at half size are doubled and not smoothed: a tenth faster, as many people are found, and
+    nobody sees it (54 dB on a street). The fast DCT would save another twentieth, but at JPEG
+    quality 98 it moves landmarks by 1.3 % of the eye distance and templates to a cosine of 0.974;
+    doubled colours move them by 0.3 % and to 0.994.
     """
     height, width = buffer.shape[:2]
     image: Image = simplejpeg.decode_jpeg(
