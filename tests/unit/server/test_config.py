@@ -169,3 +169,25 @@ def test_absolute_paths_stay_as_they_are(tmp_path: Path) -> None:
 
     assert settings.storage.data == Path("/srv/cordon")
     assert settings.recognition.model_pack is None
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("session_hours_max", 10),
+        ("idle_minutes_max", 30),
+        ("token_minutes", 10),
+        ("fresh_password_s", 120),
+    ],
+)
+def test_how_long_people_stay_signed_in_can_only_be_made_shorter(
+    tmp_path: Path, field: str, most: int
+) -> None:
+    assert getattr(load_settings(a_file(tmp_path, "")).people, field) == most
+    for value in (f"{most}.01", "0", "-1", "nan", "inf"):
+        with pytest.raises(ConfigInvalid, match=f"people.{field}"):
+            load_settings(a_file(tmp_path, f"[people]\n{field} = {value}\n"))
+
+    shorter = load_settings(a_file(tmp_path, f"[people]\n{field} = 0.05\n"))
+
+    assert getattr(shorter.people, field) == 0.05
