@@ -72,11 +72,9 @@ class ServerCertificate:
     def _reload(self) -> None:
         try:
             self.shown = read_server_certificate(self._folder, self._clock())
-        except ConfigInvalid as error:
+        except Exception as error:  # noqa: BLE001  # whatever a file holds, the server goes on
             self.reload_failures += 1
-            log.error(
-                "certificates.reload_failed", why=error.message, failures=self.reload_failures
-            )
+            log.error("certificates.reload_failed", why=str(error), failures=self.reload_failures)
             return
         self.reloads += 1
         log.info("certificates.reloaded", not_after=self.shown.not_after.isoformat())
