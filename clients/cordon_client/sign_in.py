@@ -66,7 +66,7 @@ def sign_in(
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Sign in at this workstation, for some hours or until half an hour without a command.
+    """Sign in at this workstation, for some hours or until ten minutes without a command.
 
     A first password has to be changed: you are asked for a new one. Where the workstation's
     certificate is in the last third of its life, it is renewed first.

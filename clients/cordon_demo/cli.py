@@ -112,13 +112,14 @@ def _leave(folder: Path, show: Show, *, keep: bool) -> None:
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
         return
-    control, admin = folder / "control", folder / "site" / "admin"
+    control, officer = folder / "control", folder / "officer"
     camera = show.plan.cameras[0]
     talk(
         f"""The site stays in {folder}: certificates, database, footage, logs. Go on with:
+  export CORDON_PASSWORD_FILE={folder / "password"}
   cordon server run --config {folder / "site" / "cordon.toml"}
   cordon watch demo --identity {control}
   cordon camera run --identity {folder / camera} --webcam 0
-  cordon admin watchlist list demo --identity {admin}
+  cordon admin watchlist list demo --identity {officer}
   rm -r {folder}"""
     )

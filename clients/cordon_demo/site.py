@@ -1,7 +1,8 @@
 """A whole site made for the demo: authority, server, identities, cameras, one deployment.
 
-It is made as an operator would: `cordon server init`, a server process, and then the admin API
-over mutual TLS. Nothing reaches past the commands and the contract.
+It is made as its people would: `cordon server init`, a server process, and then the API over mutual
+TLS. An administrator registers machines and people, one officer proposes and another approves, an
+operator looks. Nothing reaches past the commands and the contract.
 """
 
 from __future__ import annotations
@@ -16,14 +17,22 @@ from typing import TYPE_CHECKING
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cordon.v1 import camera_pb2, deployment_pb2, machine_pb2, watchlist_pb2
+from cordon.v1 import camera_pb2, deployment_pb2, identity_pb2, machine_pb2, watchlist_pb2
 from cordon.v1.camera_pb2_grpc import CameraServiceStub
 from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
+from cordon.v1.identity_pb2_grpc import IdentityServiceStub
 from cordon.v1.machine_pb2_grpc import MachineServiceStub
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
-from cordon_client.channel import call, connected, new_request_id, open_channel
+from cordon_client.channel import call, connected, explained, new_request_id, open_channel
 from cordon_client.errors import ClientError, ExitCode
-from cordon_client.identity import load_identity, make_key_and_csr, save_identity
+from cordon_client.identity import (
+    load_identity,
+    make_key_and_csr,
+    save_identity,
+    write_private,
+)
+from cordon_client.passwords import new_password
+from cordon_client.person import sign_in
 from cordon_demo.children import CORDON
 from cordon_demo.portraits import find_face
 
@@ -46,6 +55,9 @@ class Site:
     folder: Path
     server: Child
     admin: ClientIdentity
+    """The administrator's workstation; the others are each another person's."""
+    officer: ClientIdentity
+    approver: ClientIdentity
     control: ClientIdentity
     cameras: dict[str, Path]
     """Camera name to identity folder."""
@@ -54,11 +66,14 @@ class Site:
 async def open_site(folder: Path, plan: Plan, children: Children) -> Site:
     """Makes the site and brings its server up; returns when it is ready to serve."""
     home = folder / "site"
-    port = _free_port()
+    port, password = _free_port(), new_password()
+    password_file = folder / PASSWORD_FILE
+    await asyncio.to_thread(write_private, password_file, password.encode())
     init = await children.start(
         "server-init",
         [*CORDON, "server", "init", str(home), "--site", "demo", "--host", _HOST,
-         "--bind", _HOST, "--port", str(port)],
+         "--bind", _HOST, "--port", str(port), "--admin", ADMINISTRATOR,
+         "--admin-password-file", str(password_file)],
         lasts=False,
     )  # fmt: skip
     await children.finish(init, 30)
@@ -66,20 +81,27 @@ async def open_site(folder: Path, plan: Plan, children: Children) -> Site:
         "server",
         [*CORDON, "server", "run", "--config", str(home / "cordon.toml"),
          "--provider", plan.provider],
-        # The same person walks by again and again, and each time counts.
-        environment={"CORDON_DECISION__COOL_DOWN_S": "0"},
+        environment={
+            # The same person walks by again and again, and each time counts.
+            "CORDON_DECISION__COOL_DOWN_S": "0",
+            "CORDON_LISTEN__ENROLMENT_PORT": "0",
+        },
     )  # fmt: skip
     admin = load_identity(home / "admin")
     await _wait_until_serving(admin, server)
+    async with explained(admin):
+        await sign_in(admin, ADMINISTRATOR, password)
     async with connected(admin) as channel:
-        control = await _issue(channel, admin, machine_pb2.ROLE_CONTROL, "control", folder)
+        officer, approver, control = [
+            await _add_person(channel, admin, person, password, folder) for person in PEOPLE
+        ]
         cameras = {name: await _add_camera(channel, admin, name, folder) for name in plan.cameras}
-    return Site(folder, server, admin, load_identity(control), cameras)
+    return Site(folder, server, admin, officer, approver, control, cameras)
 
 
 async def arm(site: Site, plan: Plan) -> None:
-    """One deployment with the wanted on its watchlist, armed."""
-    async with connected(site.admin) as channel:
+    """One deployment with the wanted on its watchlist, made by one person and armed by another."""
+    async with connected(site.officer) as channel:
         deployments = DeploymentServiceStub(channel)
         hours = timedelta(seconds=plan.seconds) + timedelta(hours=2)
         deployment = deployment_pb2.Deployment(
@@ -96,8 +118,9 @@ async def arm(site: Site, plan: Plan) -> None:
         )
         for wanted in plan.wanted:
             await _enrol(channel, wanted, is_walking=wanted in plan.walking)
+    async with connected(site.approver) as channel:
         await call(
-            deployments.ArmDeployment,
+            DeploymentServiceStub(channel).ArmDeployment,
             deployment_pb2.ArmDeploymentRequest(name=DEPLOYMENT, request_id=new_request_id()),
         )
 
@@ -125,6 +148,46 @@ async def _enrol(channel: grpc.aio.Channel, wanted: Wanted, *, is_walking: bool)
             "cordon demo --wanted PHOTO (one face, frontal, sharp)",
             ExitCode.USAGE,
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who works where in the demo, and as what; the name is the folder's too."""
+
+    name: str
+    workstation: machine_pb2.Role.ValueType
+    role: identity_pb2.UserRole.ValueType
+
+
+ADMINISTRATOR = "administrator"
+PASSWORD_FILE = "password"
+"""Of everyone in the demo."""
+PEOPLE = (
+    Person("officer", machine_pb2.ROLE_ADMIN, identity_pb2.USER_ROLE_WATCHLIST_OFFICER),
+    Person("approver", machine_pb2.ROLE_ADMIN, identity_pb2.USER_ROLE_AUTHORISING_OFFICER),
+    Person("control", machine_pb2.ROLE_CONTROL, identity_pb2.USER_ROLE_OPERATOR),
+)
+
+
+async def _add_person(
+    channel: grpc.aio.Channel,
+    admin: ClientIdentity,
+    person: Person,
+    password: str,
+    folder: Path,
+) -> ClientIdentity:
+    """A registered person, trained for a day, signed in at a workstation of his own."""
+    user = identity_pb2.User(roles=[person.role])
+    user.training_expire_time.FromDatetime(datetime.now(UTC) + timedelta(days=1))
+    first_password = new_password()
+    request = identity_pb2.CreateUserRequest(
+        user_id=person.name, user=user, password=first_password, request_id=new_request_id()
+    )
+    await call(IdentityServiceStub(channel).CreateUser, request)
+    home = await _issue(channel, admin, person.workstation, person.name, folder)
+    identity = load_identity(home)
+    await sign_in(identity, person.name, first_password, password)
+    return identity
 
 
 async def _add_camera(

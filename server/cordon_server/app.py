@@ -39,7 +39,7 @@ from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.config import Settings
 from cordon_server.domain import DeviceLost
 from cordon_server.identity.admission import Admission
-from cordon_server.identity.attempts import AttemptLimits, Attempts
+from cordon_server.identity.attempts import Attempts
 from cordon_server.identity.calls import LiveCalls
 from cordon_server.identity.enrolment import ENROLMENTS, Enrolments
 from cordon_server.identity.hierarchy import load_authority
@@ -48,10 +48,16 @@ from cordon_server.identity.keys import SIGNING_KEYS, SigningKeys
 from cordon_server.identity.names import Role
 from cordon_server.identity.passwords import Passwords
 from cordon_server.identity.people import People
-from cordon_server.identity.rates import RateLimit
+from cordon_server.identity.rates import (
+    ENROLMENTS_IN_ALL,
+    ENROLMENTS_PER_ADDRESS,
+    RENEWALS_IN_ALL,
+    RENEWALS_PER_MACHINE,
+    RateLimit,
+)
 from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, CertificateRegister
 from cordon_server.identity.serving import ServerCertificate
-from cordon_server.identity.sessions import SESSIONS, SessionRules
+from cordon_server.identity.sessions import SESSIONS
 from cordon_server.identity.users import USERS, Users
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
@@ -148,15 +154,20 @@ async def running(
         people = People(
             registry,
             Passwords(comparing),
-            Attempts(_attempt_limits(settings), clock=clock),
+            Attempts(settings.people.attempt_limits, clock=clock),
             SigningKeys(registry, clock=clock),
-            _session_rules(settings),
+            settings.people.session_rules,
             site=settings.site,
             clock=clock,
         )
         admission = Admission(people, clock=clock)
         calls = LiveCalls([register.judge, admission.judge], clock=clock)
-        rate = RateLimit(now_s=time.monotonic)
+        rate = RateLimit(
+            now_s=time.monotonic, per_key=ENROLMENTS_PER_ADDRESS, in_all=ENROLMENTS_IN_ALL
+        )
+        renewals = RateLimit(
+            now_s=time.monotonic, per_key=RENEWALS_PER_MACHINE, in_all=RENEWALS_IN_ALL
+        )
 
         # Ports that are taken are said so before the models' seconds.
         edge = Edge(
@@ -235,6 +246,7 @@ async def running(
                 register,
                 calls,
                 ledger,
+                renewals,
                 enrolment_address=lambda: _address(certificate.shown.hosts[0], enrolment_port),
                 clock=clock,
             ),
@@ -373,26 +385,6 @@ def _load_rules(settings: Settings) -> LoadRules:
 
 def _warm_up(models: Models, settings: Settings) -> None:
     models.warm_up(settings.recognition.detector_width, settings.recognition.detector_height)
-
-
-def _session_rules(settings: Settings) -> SessionRules:
-    people = settings.people
-    return SessionRules(
-        life_max=timedelta(hours=people.session_hours_max),
-        idle_max=timedelta(minutes=people.idle_minutes_max),
-        token_life=timedelta(minutes=people.token_minutes),
-        fresh_for=timedelta(seconds=people.fresh_password_s),
-        per_user_max=people.sessions_per_user_max,
-    )
-
-
-def _attempt_limits(settings: Settings) -> AttemptLimits:
-    people = settings.people
-    return AttemptLimits(
-        per_user_max=people.wrong_passwords_max,
-        per_machine_max=people.wrong_passwords_per_machine_max,
-        window=timedelta(minutes=people.wrong_passwords_minutes),
-    )
 
 
 def _stream_limits(settings: Settings) -> StreamLimits:

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -187,10 +188,12 @@ def check(
     from cordon_server.app import calibration, open_pack, open_pictures
     from cordon_server.config import load_settings
     from cordon_server.identity.hierarchy import load_authority
+    from cordon_server.identity.serving import read_server_certificate
 
     with _errors():
         settings = load_settings(config, _overrides(None, None, provider))
         authority = load_authority(settings.storage.certificates)
+        shown = read_server_certificate(settings.storage.certificates, datetime.now(UTC))
         models = open_pack(settings)
         pictures = open_pictures(models)
         measured = calibration(models, settings, pictures)
@@ -200,7 +203,11 @@ def check(
         facts: dict[str, object] = {
             "site": settings.site,
             "listen": f"{settings.listen.host}:{settings.listen.port}",
+            "enrolment_port": settings.listen.port_of_enrolment(settings.listen.port),
+            "hosts": ", ".join(shown.hosts),
+            "server_not_after": shown.not_after.isoformat(),
             "authority_not_after": authority.certificate.not_valid_after_utc.isoformat(),
+            "root_not_after": authority.root.not_valid_after_utc.isoformat(),
             "model": models.pack.model_id,
             "threshold": models.pack.score_threshold,
             "provider": models.provider,
@@ -250,8 +257,6 @@ def renew(
 
     Host names that the issuing authority was not made for need the root: it makes a new one.
     """
-    from datetime import UTC, datetime
-
     from cordon_server.config import load_settings
     from cordon_server.upkeep import renew_server
 
@@ -277,8 +282,6 @@ def token(
     config: ConfigOption = Path("cordon.toml"),
 ) -> None:
     """Make a one-time token on the server itself, where no workstation is left that could."""
-    from datetime import UTC, datetime
-
     from cordon_server.config import load_settings
     from cordon_server.identity.names import NAME_PATTERN
     from cordon_server.identity.names import Role as MachineRole

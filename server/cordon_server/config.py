@@ -6,6 +6,7 @@ Every limit of the server stands here. `CORDON_RECOGNITION__WORKERS=2` sets `rec
 from __future__ import annotations
 
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,8 @@ from pydantic_settings import (
 )
 
 from cordon_server.domain import ConfigInvalid
+from cordon_server.identity.attempts import AttemptLimits
+from cordon_server.identity.sessions import SessionRules
 
 Provider = Literal["auto", "cpu", "cuda"]
 
@@ -146,6 +149,24 @@ class People(_Section):
     """Wrong passwords on one machine within the window, whatever the names."""
     wrong_passwords_minutes: float = Field(15.0, ge=1)
     """The window, and how long a lock-out lasts."""
+
+    @property
+    def session_rules(self) -> SessionRules:
+        return SessionRules(
+            life_max=timedelta(hours=self.session_hours_max),
+            idle_max=timedelta(minutes=self.idle_minutes_max),
+            token_life=timedelta(minutes=self.token_minutes),
+            fresh_for=timedelta(seconds=self.fresh_password_s),
+            per_user_max=self.sessions_per_user_max,
+        )
+
+    @property
+    def attempt_limits(self) -> AttemptLimits:
+        return AttemptLimits(
+            per_user_max=self.wrong_passwords_max,
+            per_machine_max=self.wrong_passwords_per_machine_max,
+            window=timedelta(minutes=self.wrong_passwords_minutes),
+        )
 
 
 class Watchlist(_Section):

@@ -80,11 +80,14 @@ def wait_for(sign: str, log: Path, shell: subprocess.Popen[bytes] | None = None)
 def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
     blocks = quick_start()
     # The one change: another server may have the usual port while the tests run.
-    server = blocks["Server"].replace(" --site ", f" --port {free_port()} --site ", 1)
+    port = free_port()
+    server = blocks["Server"].replace(" --site ", f" --port {port} --site ", 1)
+    administrator = blocks["Administrator"].replace("localhost:7443", f"localhost:{port}")
     logs = {heading: tmp_path / f"{heading}.log" for heading in blocks}
 
     with running(server, tmp_path, logs["Server"], "server.serving"):
-        run(blocks["Administrator"], tmp_path, logs["Administrator"])
+        run(administrator, tmp_path, logs["Administrator"])
+        run(blocks["Officers"], tmp_path, logs["Officers"])
         with running(blocks["Control room"], tmp_path, logs["Control room"], ""):
             run(blocks["Camera"], tmp_path, logs["Camera"])
             wait_for("A-17", logs["Control room"])

@@ -36,7 +36,7 @@ class EnrolmentServicer(machine_pb2_grpc.EnrolmentServiceServicer):
         self, request: machine_pb2.EnrolRequest, context: Context
     ) -> machine_pb2.EnrolResponse:
         issued = await self._enrolments.spend(request.token, read_csr(request.csr_der))
-        self._rate.refund(context.peer())
+        self._rate.refund(address_of(context.peer()))
         log.info(
             "machine.enrolled",
             machine=str(issued.spiffe_id),
@@ -69,8 +69,9 @@ class EnrolmentEdge(grpc.aio.ServerInterceptor):
             return None  # grpcio answers UNIMPLEMENTED
 
         async def answer(request: Any, context: Context) -> Any:
-            async with answering(ENROL, context, Who(peer=address_of(context.peer()))):
-                self._rate.check(context.peer())
+            address = address_of(context.peer())
+            async with answering(ENROL, context, Who(peer=address)):
+                self._rate.check(address)
                 check_metadata(context)
                 rules.check(request)
                 return await handler.unary_unary(request, context)

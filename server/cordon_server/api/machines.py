@@ -8,7 +8,7 @@ from typing import Any
 
 from cordon.v1 import machine_pb2, machine_pb2_grpc
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller
+from cordon_server.api.edge import Context, caller, signed_in
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import InvalidInput, NotFound, NotReady, Unauthenticated
 from cordon_server.identity.calls import LiveCalls
@@ -16,6 +16,7 @@ from cordon_server.identity.certificates import LIFE_MAX, check_life, read_csr
 from cordon_server.identity.enrolment import Enrolments
 from cordon_server.identity.issuance import Issuer
 from cordon_server.identity.names import Role, SpiffeId
+from cordon_server.identity.rates import RateLimit
 from cordon_server.identity.register import CertificateRecord, CertificateRegister
 from cordon_server.store.requests import RequestLedger
 
@@ -36,6 +37,7 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
         register: CertificateRegister,
         calls: LiveCalls[Any],
         ledger: RequestLedger,
+        renewals: RateLimit,
         *,
         enrolment_address: Callable[[], str],
         clock: Callable[[], datetime],
@@ -45,6 +47,7 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
         self._register = register
         self._calls = calls
         self._ledger = ledger
+        self._renewals = renewals
         self._enrolment_address = enrolment_address
         self._clock = clock
 
@@ -55,7 +58,7 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
         # the newest token voids the one before, so that there is one, whatever was lost.
         token = await self._enrolments.create(
             self._issuer.spiffe_id(ROLES[request.role], request.id),
-            created_by=str(caller().spiffe_id),
+            created_by=asked_by(),
             dry_run=request.validate_only,
         )
         if token is None:
@@ -74,7 +77,7 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
             request.request_id,
             request,
             machine_pb2.IssueCertificateResponse(),
-            lambda: self._issue(request, str(caller().spiffe_id)),
+            lambda: self._issue(request, asked_by()),
         )
 
     async def _issue(
@@ -100,6 +103,7 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
     async def RenewCertificate(  # noqa: N802  # gRPC's name
         self, request: machine_pb2.RenewCertificateRequest, context: Context
     ) -> machine_pb2.RenewCertificateResponse:
+        self._renewals.check(str(caller().spiffe_id))
         issued = await self._issuer.renew(caller(), read_csr(request.csr_der))
         return machine_pb2.RenewCertificateResponse(
             certificate_pem=issued.chain_pem.decode(),
@@ -154,6 +158,12 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
         return machine_pb2.RevokeCertificateResponse(
             certificates=[certificate(record, now) for record in revoked]
         )
+
+
+def asked_by() -> str:
+    """Who asks, for the record: the person, where one is signed in, and his workstation."""
+    person, machine = signed_in(), str(caller().spiffe_id)
+    return f"{person.user_id} at {machine}" if person else machine
 
 
 async def deny_identity(

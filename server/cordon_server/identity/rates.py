@@ -1,4 +1,4 @@
-"""How often strangers may try: per address and in all, so that trying is slow and costs little.
+"""How often something may be tried: per address or machine, and in all, so that it costs little.
 
 It knows times and keys, not what is tried.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from cordon_server.domain import LimitReached
 
-ADDRESSES_MAX = 4096
-"""Addresses remembered; the one that tried longest ago is forgotten first."""
+KEYS_MAX = 4096
+"""Keys remembered; the one that tried longest ago is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,10 @@ class Rate:
     per_minute: float
 
 
-PER_ADDRESS = Rate(100, 60)
+ENROLMENTS_PER_ADDRESS, ENROLMENTS_IN_ALL = Rate(100, 60), Rate(300, 300)
 """Tokens cannot be guessed: this keeps the work down. Good ones are not counted."""
-IN_ALL = Rate(300, 300)
+RENEWALS_PER_MACHINE, RENEWALS_IN_ALL = Rate(10, 2), Rate(2000, 2000)
+"""Every renewal stays on record. A machine with the shortest life renews once in forty seconds."""
 
 
 @dataclass(slots=True)
@@ -42,20 +43,19 @@ class RateLimit:
         self,
         *,
         now_s: Callable[[], float],
-        per_address: Rate = PER_ADDRESS,
-        in_all: Rate = IN_ALL,
+        per_key: Rate,
+        in_all: Rate,
     ) -> None:
         self._now_s = now_s
-        self._per_address = per_address
+        self._per_key = per_key
         self._in_all = in_all
         self._all = _Bucket(in_all.burst, now_s())
-        self._addresses: OrderedDict[str, _Bucket] = OrderedDict()
+        self._keys: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def check(self, peer: str) -> None:
-        """Counts a try from a gRPC peer ("ipv4:10.0.0.7:4711"); raises `LimitReached` for one too
-        many."""
-        bucket = self._of(address_of(peer))
-        wait_s = max(self._wait_s(bucket, self._per_address), self._wait_s(self._all, self._in_all))
+    def check(self, key: str) -> None:
+        """Counts a try; raises `LimitReached` for one too many."""
+        bucket = self._of(key)
+        wait_s = max(self._wait_s(bucket, self._per_key), self._wait_s(self._all, self._in_all))
         if wait_s > 0:
             raise LimitReached(
                 f"too many tries; try again in {wait_s:.0f} seconds",
@@ -65,21 +65,18 @@ class RateLimit:
         bucket.left -= 1
         self._all.left -= 1
 
-    def refund(self, peer: str) -> None:
+    def refund(self, key: str) -> None:
         """Gives a try back that turned out well: who holds good tokens is not kept waiting."""
-        for bucket, rate in (
-            (self._of(address_of(peer)), self._per_address),
-            (self._all, self._in_all),
-        ):
+        for bucket, rate in ((self._of(key), self._per_key), (self._all, self._in_all)):
             bucket.left = min(bucket.left + 1, rate.burst)
 
-    def _of(self, address: str) -> _Bucket:
-        bucket = self._addresses.get(address)
+    def _of(self, key: str) -> _Bucket:
+        bucket = self._keys.get(key)
         if bucket is None:
-            bucket = self._addresses[address] = _Bucket(self._per_address.burst, self._now_s())
-            if len(self._addresses) > ADDRESSES_MAX:
-                self._addresses.popitem(last=False)
-        self._addresses.move_to_end(address)
+            bucket = self._keys[key] = _Bucket(self._per_key.burst, self._now_s())
+            if len(self._keys) > KEYS_MAX:
+                self._keys.popitem(last=False)
+        self._keys.move_to_end(key)
         return bucket
 
     def _wait_s(self, bucket: _Bucket, rate: Rate) -> float:

@@ -36,7 +36,7 @@ class CertificateRecord(msgspec.Struct, frozen=True):
     create_time: datetime
     expire_time: datetime
     issued_by: str
-    """The identity that asked for it, or "init"."""
+    """Who asked for it: "PERSON at MACHINE", the machine itself, or "init"."""
     revoke_time: datetime | None = None
 
 

@@ -56,6 +56,7 @@ class ServerCertificate:
         self._lock = Lock()
         self._stamp = _stamp(folder)
         self.shown = read_server_certificate(folder, clock())
+        self._warned_of: Shown | None = None
         self.reloads = 0
         self.reload_failures = 0
         """Since the start; more than none wants a look at the log."""
@@ -72,25 +73,25 @@ class ServerCertificate:
     def _reload(self) -> None:
         try:
             self.shown = read_server_certificate(self._folder, self._clock())
-        except ConfigInvalid as error:
+        except Exception as error:  # noqa: BLE001  # whatever a file holds, the server goes on
             self.reload_failures += 1
-            log.error(
-                "certificates.reload_failed", why=error.message, failures=self.reload_failures
-            )
+            log.error("certificates.reload_failed", why=str(error), failures=self.reload_failures)
             return
         self.reloads += 1
         log.info("certificates.reloaded", not_after=self.shown.not_after.isoformat())
 
     async def watch(self) -> None:
-        """Looks at the files every now and then, until cancelled; warns before the end comes."""
-        warned = False
+        """Looks at the files every now and then, until cancelled."""
         while True:
-            shown = await asyncio.to_thread(self.refresh)
-            ends_soon = shown.not_after - self._clock() < SOON
-            if ends_soon and not warned:
-                log.warning("certificates.end_soon", not_after=shown.not_after.isoformat())
-            warned = ends_soon
+            await asyncio.to_thread(self.look)
             await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Reads what has changed; warns, once for each certificate, before its end comes."""
+        shown = self.refresh()
+        if shown is not self._warned_of and shown.not_after - self._clock() < SOON:
+            self._warned_of = shown
+            log.warning("certificates.end_soon", not_after=shown.not_after.isoformat())
 
 
 def read_server_certificate(folder: Path, now: datetime) -> Shown:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 
 from cordon_server.config import Settings, load_settings
 from cordon_server.domain import ConfigInvalid
+from cordon_server.identity.tokens import TOKEN_LIFE_MAX
 
 SITE = 'site = "north.example"\n'
 
@@ -169,3 +171,36 @@ def test_absolute_paths_stay_as_they_are(tmp_path: Path) -> None:
 
     assert settings.storage.data == Path("/srv/cordon")
     assert settings.recognition.model_pack is None
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("session_hours_max", 10),
+        ("idle_minutes_max", 30),
+        ("token_minutes", 10),
+        ("fresh_password_s", 120),
+    ],
+)
+def test_how_long_people_stay_signed_in_can_only_be_made_shorter(
+    tmp_path: Path, field: str, most: int
+) -> None:
+    assert getattr(load_settings(a_file(tmp_path, "")).people, field) == most
+    for value in (f"{most}.01", "0", "-1", "nan", "inf"):
+        with pytest.raises(ConfigInvalid, match=f"people.{field}"):
+            load_settings(a_file(tmp_path, f"[people]\n{field} = {value}\n"))
+
+    shorter = load_settings(a_file(tmp_path, f"[people]\n{field} = 0.05\n"))
+
+    assert getattr(shorter.people, field) == 0.05
+
+
+def test_people_are_bound_by_the_settings_as_they_are_stated(tmp_path: Path) -> None:
+    people = load_settings(a_file(tmp_path, "")).people
+
+    rules, limits = people.session_rules, people.attempt_limits
+    assert (rules.life_max, rules.idle_max) == (timedelta(hours=10), timedelta(minutes=30))
+    assert (rules.token_life, rules.fresh_for) == (timedelta(minutes=10), timedelta(minutes=2))
+    assert rules.token_life == TOKEN_LIFE_MAX
+    assert (rules.per_user_max, limits.per_user_max, limits.per_machine_max) == (8, 10, 30)
+    assert limits.window == timedelta(minutes=15)

@@ -16,12 +16,19 @@ from hypothesis import strategies as st
 from cordon.v1 import machine_pb2 as pb
 from cordon_server.api.edge import _ADMITTED
 from cordon_server.api.machines import MachineServicer, deny_identity, life_of
-from cordon_server.domain import InvalidInput, NotFound, NotReady, Unauthenticated
+from cordon_server.domain import (
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    NotReady,
+    Unauthenticated,
+)
 from cordon_server.identity.admission import Admitted
 from cordon_server.identity.calls import LiveCalls
 from cordon_server.identity.certificates import LIFE_MAX
 from cordon_server.identity.names import Role
 from cordon_server.identity.peers import Peer, read_certificate
+from cordon_server.identity.rates import Rate, RateLimit
 from cordon_server.store.requests import REQUESTS, RequestLedger
 from tests.unit.server.machines import (
     DESK,
@@ -53,6 +60,7 @@ class Service(MachineRoom):
             self.register,
             self.calls,
             RequestLedger(self.registry, clock=clock),
+            RateLimit(now_s=lambda: 0.0, per_key=Rate(3, 1), in_all=Rate(100, 1)),
             enrolment_address=lambda: ADDRESS,
             clock=clock,
         )
@@ -176,6 +184,18 @@ async def test_a_long_certificate_of_before_is_renewed_for_no_longer_than_is_all
     )
 
     assert renewed.not_after.ToDatetime(UTC) == now + LIFE_MAX[Role.CONTROL]
+
+
+async def test_a_machine_cannot_fill_the_record_with_renewals(service: Service) -> None:
+    service.called_by(peer_of(await service.issue(NORTH)))
+    request = pb.RenewCertificateRequest(csr_der=a_csr())
+    for _ in range(3):
+        await service.servicer.RenewCertificate(request, CONTEXT)
+
+    with pytest.raises(LimitReached, match="too many tries"):
+        await service.servicer.RenewCertificate(request, CONTEXT)
+
+    assert len((await listed(service)).certificates) == 4
 
 
 async def test_what_is_revoked_does_not_renew_itself(service: Service) -> None:

@@ -27,6 +27,7 @@ from cordon_server.identity.permissions import (
     check_complete,
     clash,
     permission,
+    words,
 )
 from tests.unit.server.persons import a_peer, a_person
 from tests.unit.server.rooms import NOON
@@ -286,3 +287,10 @@ def test_which_roles_go_together() -> None:
             "auditor+operator+supervisor+watchlist_officer",
         ]
     )
+
+
+def test_roles_are_named_as_people_name_them() -> None:
+    roles = frozenset({PersonRole.WATCHLIST_OFFICER, PersonRole.OPERATOR})
+
+    assert words(roles) == "operator, watchlist officer"
+    assert words(frozenset()) == "none"

@@ -8,7 +8,7 @@ from cordon_server.domain import LimitReached
 from cordon_server.identity import rates
 from cordon_server.identity.rates import Rate, RateLimit, address_of
 
-HERE, THERE = "ipv4:10.0.0.7:4711", "ipv4:10.0.0.8:4711"
+HERE, THERE = "10.0.0.7", "10.0.0.8"
 
 
 class Seconds:
@@ -28,7 +28,7 @@ def seconds() -> Seconds:
 
 @pytest.fixture
 def rate(seconds: Seconds) -> RateLimit:
-    return RateLimit(now_s=seconds, per_address=Rate(3, 6), in_all=Rate(5, 60))
+    return RateLimit(now_s=seconds, per_key=Rate(3, 6), in_all=Rate(5, 60))
 
 
 def is_let_in(rate: RateLimit, peer: str) -> bool:
@@ -50,13 +50,13 @@ def test_an_address_has_its_tries_and_then_waits(rate: RateLimit, seconds: Secon
 
 
 def test_ports_of_one_address_are_one(rate: RateLimit) -> None:
-    peers = [f"ipv4:10.0.0.7:{port}" for port in range(4)]
+    peers = [address_of(f"ipv4:10.0.0.7:{port}") for port in range(4)]
 
     assert [is_let_in(rate, peer) for peer in peers] == [True] * 3 + [False]
 
 
 def test_all_addresses_together_have_a_bound(rate: RateLimit) -> None:
-    let_in = [is_let_in(rate, f"ipv4:10.0.1.{n}:1") for n in range(8)]
+    let_in = [is_let_in(rate, f"10.0.1.{n}") for n in range(8)]
 
     assert let_in == [True] * 5 + [False] * 3
 
@@ -78,19 +78,19 @@ def test_who_waits_long_has_no_more_than_a_burst(rate: RateLimit, seconds: Secon
 def test_addresses_are_remembered_up_to_a_bound(
     seconds: Seconds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rates, "ADDRESSES_MAX", 4)
-    rate = RateLimit(now_s=seconds, per_address=Rate(1, 1), in_all=Rate(1000, 1000))
+    monkeypatch.setattr(rates, "KEYS_MAX", 4)
+    rate = RateLimit(now_s=seconds, per_key=Rate(1, 1), in_all=Rate(1000, 1000))
 
     for n in range(50):
-        rate.check(f"ipv4:10.0.2.{n}:1")
+        rate.check(f"10.0.2.{n}")
 
-    assert len(rate._addresses) == 4
+    assert len(rate._keys) == 4
 
 
 @pytest.mark.parametrize(
     ("peer", "address"),
     [
-        (HERE, "10.0.0.7"),
+        ("ipv4:10.0.0.7:4711", "10.0.0.7"),
         ("ipv6:[2001:db8::1]:4711", "2001:db8::/64"),
         ("ipv6:%5B2001:db8::2%5D:4711", "2001:db8::/64"),
         ("ipv6:%5Bfe80::1%25eth0%5D:4711", "fe80::/64"),

@@ -166,3 +166,16 @@ def test_a_server_does_not_start_on_a_broken_certificate(
 
     with pytest.raises(ConfigInvalid):
         ServerCertificate(folder, clock=lambda: NOW)
+
+
+@pytest.mark.parametrize(("left", "warnings"), [(31, 0), (29, 1)])
+def test_the_log_warns_once_a_month_before_the_end(folder: Path, left: int, warnings: int) -> None:
+    now = NOW
+    certificate = ServerCertificate(folder, clock=lambda: now)
+    now = certificate.shown.not_after - timedelta(days=left)
+
+    with capture_logs() as logs:
+        certificate.look()
+        certificate.look()
+
+    assert [each["event"] for each in logs] == ["certificates.end_soon"] * warnings
