@@ -22,6 +22,8 @@ _OPTIONS = [
     # A dead peer is noticed within half a minute, on an idle stream too.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # gRPC gives its own pings a minute otherwise, whatever stands above.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 0),
     # Whoever reconnects decides when; gRPC's own pause must not grow to minutes behind its back.
     ("grpc.initial_reconnect_backoff_ms", 200),
