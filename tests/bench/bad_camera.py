@@ -1,6 +1,7 @@
 """One camera that misbehaves: `python -m tests.bench.bad_camera IDENTITY FRAMES KIND FPS SECONDS`.
 
-`good` sends as the others do, for comparison. `flood` sends whenever it has credit, `garbage` half
+Two for comparison: `good` sends as the others do, `greedy` a picture as soon as the one before was
+answered, which takes a camera's full turn. `flood` sends whenever it has credit, `garbage` half
 of each picture, `sizes` the picture at another size each time; `stall` stops within a frame and
 stays connected. Prints how many frames it sent.
 """
@@ -49,6 +50,7 @@ def _resized(jpegs: list[bytes]) -> list[bytes]:
 
 KINDS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "good": _same,
+    "greedy": _same,
     "flood": _same,
     "garbage": _halves,
     "sizes": _resized,
@@ -60,12 +62,14 @@ KINDS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
 class BadCamera:
     """One stream."""
 
-    def __init__(self, jpegs: list[bytes], fps: float) -> None:
-        """`fps` 0 sends whenever there is credit."""
+    def __init__(self, jpegs: list[bytes], fps: float, *, waits: bool = False) -> None:
+        """`fps` 0 sends whenever there is credit, or with `waits` when the last was answered."""
         self.sent = 0
         self._jpegs = jpegs
         self._fps = fps
         self._credit = asyncio.Semaphore(0)
+        self._waits = waits
+        self._answered = asyncio.Semaphore(0)
 
     async def run(self, channel: grpc.aio.Channel, proxy: TcpProxy | None) -> None:
         """Streams until it is cancelled."""
@@ -89,10 +93,14 @@ class BadCamera:
             await call.write(pb.StreamFramesRequest(frame=frame))
             if self._fps:
                 await asyncio.sleep(began_s + self.sent / self._fps - time.perf_counter())
+            if self._waits:
+                await self._answered.acquire()
             await self._credit.acquire()
 
     async def _hear(self, call: Any) -> None:
         async for response in call:
+            if response.WhichOneof("payload") == "result":
+                self._answered.release()
             for _ in range(response.credit.frames):
                 self._credit.release()
 
@@ -101,11 +109,17 @@ async def misbehave(
     identity: ClientIdentity, jpegs: list[bytes], kind: str, fps: float, seconds: float
 ) -> int:
     """Streams for so many seconds; how many frames went out."""
-    camera = BadCamera(KINDS[kind](jpegs), 0.0 if kind == "flood" else fps)
+    is_paced = kind not in ("greedy", "flood")
+    camera = BadCamera(KINDS[kind](jpegs), fps if is_paced else 0.0, waits=kind == "greedy")
     async with _way(identity, kind) as (reached, proxy), open_channel(reached) as channel:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await camera.run(channel, proxy)
+                try:
+                    await camera.run(channel, proxy)
+                except* (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    if proxy is None:
+                        raise
+                    await asyncio.sleep(seconds)  # its kernel has given the connection up
     return camera.sent
 
 

@@ -1,8 +1,9 @@
 """What a camera that misbehaves costs the others: their 99th percentile of a result's age, over
-what it is while that camera behaves, in alternating stretches.
+what it is beside a camera that takes its full turn and no more, in alternating stretches.
 
 Four cameras at a pace that leaves half of the server free, and a fifth in a process of its own: see
-`bad_camera`. One that floods takes what is free, as it may; what it may not is the others' turns.
+`bad_camera`. What is free any camera may take, so one that does and keeps the protocol is the
+measure; beside it is shown what the others have when nobody does.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Ages:
     p99_ms: dict[str, float]
     sent_per_s: dict[str, float]
 
-    def over_good(self, kind: str) -> float:
-        return self.p99_ms[kind] / self.p99_ms["good"]
+    def over_greedy(self, kind: str) -> float:
+        return self.p99_ms[kind] / self.p99_ms["greedy"]
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -49,18 +50,19 @@ def measure(bench: Bench) -> list[Row]:
         closed = tuple(CameraPlan(str(camera)) for camera in server.cameras)
         fps = LOAD * run_plan(Plan(str(frames), closed, _CAPACITY_SECONDS)).frames_per_s
         rounds = undisturbed(bench, server.pid, lambda: _one(server, str(frames), fps / (GOOD + 1)))
-    kinds = [kind for kind in KINDS if kind != "good"]
-    ratios = {kind: middle(rounds, methodcaller("over_good", kind)) for kind in kinds}
+    kinds = [kind for kind in KINDS if kind not in ("good", "greedy")]
+    ratios = {kind: middle(rounds, methodcaller("over_greedy", kind)) for kind in kinds}
     return [
         Row(
             "faults",
-            "FAULTS: p99 age beside a bad camera, over a good one's",
+            "FAULTS: p99 age beside a bad camera, over a greedy one's",
             max(ratios.values()),
             goal=GOAL,
             is_ceiling=True,
         ),
         *(Row(f"faults_{kind}", f"  {kind}", ratio) for kind, ratio in ratios.items()),
-        Row("faults_p99_ms", "  p99, all good", middle(rounds, lambda r: r.p99_ms["good"]), "ms"),
+        Row("faults_good", "  nobody greedy", middle(rounds, methodcaller("over_greedy", "good"))),
+        Row("faults_p99_ms", "  p99, greedy", middle(rounds, lambda r: r.p99_ms["greedy"]), "ms"),
         Row("faults_fps", "  frames/s of each camera", fps / (GOOD + 1)),
         Row(
             "faults_flood_fps",

@@ -72,7 +72,7 @@ async def test_what_breaks_costs_its_frame_and_the_workers_and_the_neighbour_go_
     told: list[tuple[bytes, str]] = []
     with structlog.testing.capture_logs() as logs:
         async with (
-            asyncio.timeout(120),
+            asyncio.timeout(300),
             app.running(settings),
             channel_of(unlucky[1]) as one,
             channel_of(calm[1]) as other,
