@@ -36,6 +36,7 @@ MODULES = {
     "g12_hnsw": ("g12",),
     "g14_camera_cpu": ("g14",),
     "g16_soak": ("g16",),
+    "identity": ("identity",),
     "latency": ("latency",),
     "thresholds": ("thresholds",),
 }
