@@ -41,7 +41,6 @@ VULNERABLE = {
     "openssl_ccs": ("openssl_ccs_injection", "is_vulnerable_to_ccs_injection"),
     "reneg": ("session_renegotiation", "is_vulnerable_to_client_renegotiation_dos"),
     "compression": ("tls_compression", "supports_compression"),
-    "early_data": ("tls_1_3_early_data", "supports_early_data"),
 }
 ROBOT = ("robot", "NOT_VULNERABLE_RSA_NOT_SUPPORTED")
 RESUMPTION = "session_resumption"
@@ -92,7 +91,7 @@ def findings(sslyze: Path, folder: Path, site: PreparedSite, machine: Machine) -
     ):
         scans = [*old, *NOW, *VULNERABLE, "robot", "resum"]
         result = scanned(sslyze, folder / "out.json", address, given, scans)
-        for words in judged(result, old):
+        for words in (*judged(result, old), *early_data(address, given)):
             yield f"{address}: {words}"
 
 
@@ -120,6 +119,29 @@ def judged(results: dict[str, Any], old: dict[str, str]) -> Iterator[str]:
         yield f"{name}: {robot}"
     if not _result(results, RESUMPTION):
         yield f"{RESUMPTION}: was not scanned"
+
+
+def early_data(address: str, options: list[str]) -> Iterator[str]:
+    """What tickets allow to be sent before a handshake is through.
+
+    sslyze would find out by a request of HTTP/1, upon which the server hangs up; OpenSSL's own
+    program reads it in the ticket.
+    """
+    command = ["openssl", "s_client", "-connect", address, "-tls1_3", "-alpn", "h2"]
+    if options:
+        _, chain, _, key = options
+        command += ["-cert", chain, "-cert_chain", chain, "-key", key]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as client:
+        assert client.stdout is not None
+        for line in client.stdout:
+            if b"Max Early Data" in line:
+                client.kill()
+                if line.split()[-1] != b"0":
+                    yield f"early data: {line.decode().strip()}"
+                return
+    yield "early data: no ticket tells"
 
 
 def _versions(results: dict[str, Any], names: dict[str, str], wanted: bool) -> Iterator[str]:
