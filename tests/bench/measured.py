@@ -54,15 +54,15 @@ class Stages:
 class MeasuredSite(Site):
     """A site whose server process is `measured_server`."""
 
-    plain_camera: str = ""
+    openings: tuple[str, ...] = ()
+    """Options of `measured_server`."""
 
     def start(self, *options: str) -> None:
-        plain = ("--plain", self.plain_camera) if self.plain_camera else ()
         config, stages = str(self.folder / "cordon.toml"), str(self.stages_file)
         module = ("-m", "tests.bench.measured_server", "--config", config, "--stages", stages)
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *module, *plain, *options],
+                [sys.executable, *module, *self.openings, *options],
                 stdout=log,
                 stderr=log,
                 env=os.environ | self.environment,
@@ -91,6 +91,13 @@ class MeasuredServer:
     def plain_address(self) -> str:
         """Where connections without TLS are taken."""
         return f"127.0.0.1:{self._ledger()['plain_port']}"
+
+    def trust(self, is_trusting: bool) -> None:
+        """Whether calls that begin from now on are let in unasked; on a server opened for it."""
+        if self._ledger()["is_trusting"] != is_trusting:
+            os.kill(self.pid, signal.SIGUSR2)
+        while self._ledger()["is_trusting"] != is_trusting:
+            time.sleep(0.01)
 
     def stages(self) -> Stages:
         """What analysing has taken since the start."""
@@ -136,14 +143,17 @@ def measured_server(
     *,
     tracking: bool = False,
     plain: bool = False,
+    trust: bool = False,
     enrol: Enrol = enrol_portrait,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[MeasuredServer]:
-    """A server for the block. `plain` opens the port without TLS, for the first camera;
-    `environment` are settings beside those of every bench."""
+    """A server for the block. `plain` opens the port without TLS, for the first camera, `trust`
+    lets calls in unasked when told to, as that camera's. `environment` are settings beside those
+    of every bench."""
     folder = bench.folder / "site"
     names = [f"camera-{number}" for number in range(cameras)]
-    site = MeasuredSite(folder, free_port(), plain_camera=names[0] if plain else "")
+    openings = ("--plain", names[0]) * plain + ("--trust", names[0]) * trust
+    site = MeasuredSite(folder, free_port(), openings=openings)
     site.environment["CORDON_RECOGNITION__TRACKING"] = str(tracking).lower()
     # Or the server would refuse the cameras that are to be too much for it.
     site.environment["CORDON_RECOGNITION__FPS_MIN"] = str(_FPS_MIN)

@@ -29,9 +29,11 @@ ANSWERS = {
         },
         "INVALID_ARGUMENT": {
             "WatchlistService": "EnrolReference",
-            "MachineService": "IssueCertificate RenewCertificate",
+            "MachineService": "IssueCertificate",
             "IdentityService": "CreateUser ResetPassword",
         },
+        # A bad request, and one too many.
+        "INVALID_ARGUMENT RESOURCE_EXHAUSTED": {"MachineService": "RenewCertificate"},
         # A wrong password, and one too many.
         "UNAUTHENTICATED RESOURCE_EXHAUSTED": {"IdentityService": "SignIn StepUp ChangePassword"},
     }.items()

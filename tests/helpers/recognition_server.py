@@ -141,6 +141,7 @@ async def running_server(
     port: int = 0,
     authority: SiteAuthority | None = None,
     certificate_start: datetime | None = None,
+    options: tuple[tuple[str, int], ...] = (),
 ) -> AsyncIterator[RunningServer]:
     """A server on 127.0.0.1 for the block, with mutual TLS."""
     authority = authority or SiteAuthority()
@@ -149,7 +150,11 @@ async def running_server(
         [(pair.private_key_pem, pair.certificate_pem)], authority.ca_pem, True
     )
     server = grpc.aio.server(
-        options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 16 * 2**20)]
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", 16 * 2**20),
+            *options,
+        ]
     )
     servicer = RecognitionServer(script or Script())
     recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(servicer, server)

@@ -168,7 +168,7 @@ def check_metadata(context: Context) -> None:
     """Raises `LimitReached` for more metadata than a call may bring.
 
     gRPC has the same limit, but holds a client to it only once that has acknowledged the server's
-    settings: whoever never does could send any amount.
+    settings: whoever never does could send megabytes.
     """
     metadata = context.invocation_metadata() or ()
     if sum(len(key) + len(value) for key, value in metadata) > METADATA_BYTES_MAX:

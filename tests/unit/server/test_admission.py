@@ -59,7 +59,7 @@ def test_a_method_for_people_wants_one(desk: Desk) -> None:
 
 
 def test_the_machine_is_judged_before_the_token_is_read(desk: Desk) -> None:
-    with pytest.raises(NotPermitted) as refused:
+    with pytest.raises(NotPermitted, match="is for control certificates and") as refused:
         desk.admit(bearer("junk"), method=SUBSCRIBE)
 
     assert reason_of(refused) == "WRONG_MACHINE"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from cordon_server.domain import LimitReached, Unauthenticated
+from cordon_server.identity import attempts
 from cordon_server.identity.users import UserRecord
 from tests.unit.server.persons import LIMITS, PASSWORD, Desk
 from tests.unit.server.signing import WRONG, on_record, outcome, sign_in
@@ -120,3 +122,27 @@ async def test_wrong_passwords_long_ago_do_not_count(desk: Desk, anna: UserRecor
     for _ in range(12):
         assert await outcome(desk) == "WRONG_PASSWORD"
         desk.clock.advance(minutes=2)
+
+
+async def test_a_wrong_password_is_logged_with_a_name_that_is_somebodys_and_no_other(
+    desk: Desk, anna: UserRecord
+) -> None:
+    with capture_logs() as logs:
+        await outcome(desk)
+        await outcome(desk, "a password typed too early")
+
+    assert [event["user"] for event in logs] == ["anna", None]
+
+
+async def test_when_too_many_names_are_remembered_the_quietest_is_forgotten(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "KEYS_MAX", 3)  # two names and their machine
+    for _ in range(10):
+        await outcome(desk, "one")
+    await outcome(desk, "two")
+    assert desk.attempts.locked_until("one") is not None
+
+    await outcome(desk, "three")
+
+    assert desk.attempts.locked_until("one") is None

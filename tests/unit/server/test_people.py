@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from cordon_server.domain import (
     InvalidInput,
@@ -15,7 +16,7 @@ from cordon_server.domain import (
     Unauthenticated,
 )
 from cordon_server.identity.sessions import sessions_of
-from cordon_server.identity.users import UserRecord
+from cordon_server.identity.users import USERS, UserRecord
 from tests.unit.server.persons import PASSWORD, RULES, Desk, a_peer, a_user
 from tests.unit.server.signing import NEW, WRONG, is_signed_in, on_record, outcome, sign_in
 
@@ -197,3 +198,40 @@ async def test_one_persons_sessions_are_not_anothers(desk: Desk, anna: UserRecor
     assert await desk.people.end_sessions("anna", "", dry_run=False) == 1
     assert not is_signed_in(desk, hers)
     assert is_signed_in(desk, others)
+
+
+async def test_a_session_of_nobody_on_record_is_over(desk: Desk, anna: UserRecord) -> None:
+    issued = await sign_in(desk)
+
+    desk.registry.write_now(lambda txn: txn.delete(USERS, b"anna"))
+
+    with pytest.raises(Unauthenticated) as refused:
+        desk.people.authenticate(issued.token, a_peer())
+    assert refused.value.reason == "SESSION_OVER"
+
+
+async def test_who_is_gone_while_the_password_is_compared_does_not_get_in(
+    desk: Desk, anna: UserRecord
+) -> None:
+    signing_in = asyncio.create_task(sign_in(desk))
+    await asyncio.sleep(0)
+
+    await desk.registry.write(lambda txn: txn.delete(USERS, b"anna"))
+
+    with pytest.raises(NotNow):
+        await signing_in
+
+
+async def test_a_new_key_signs_from_the_next_sign_in_on_and_is_told_once(
+    desk: Desk, anna: UserRecord
+) -> None:
+    before = await sign_in(desk)
+    desk.clock.advance(days=1)
+
+    with capture_logs() as logs:
+        after = [await sign_in(desk) for _ in range(2)]
+
+    kids = [issued.token.partition(".")[0] for issued in (before, *after)]
+    assert kids[0] != kids[1] == kids[2]
+    assert is_signed_in(desk, after[1])
+    assert [event["event"] for event in logs].count("tokens.key_rotated") == 1

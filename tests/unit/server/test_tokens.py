@@ -219,3 +219,10 @@ def test_a_token_changed_anywhere_is_refused(desk: Desk, place: int, letter: str
     changed = token[:place] + letter + token[place + 1 :]
 
     assert (refusal(desk, bearer(changed)) == "accepted") == (changed == token)
+
+
+@pytest.mark.parametrize(("excess", "reason"), [(0, "TOKEN_KEY"), (1, "TOKEN_FORM")])
+def test_a_token_has_so_many_characters_at_most(desk: Desk, excess: int, reason: str) -> None:
+    token = f"a.b.{'c' * (TOKEN_CHARACTERS_MAX - 4 + excess)}"
+
+    assert refusal(desk, bearer(token)) == reason
