@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,7 +32,7 @@ from cordon_server.recognition.picture import decode_picture
 from tests.helpers import codec
 from tests.helpers.devices import host_device
 from tests.helpers.rpc import channel_of
-from tests.helpers.site import CORDON, Site, free_port
+from tests.helpers.site import Site, free_port, init_site
 
 PATIENCE_S = 30.0
 pytestmark = pytest.mark.slow
@@ -43,9 +42,7 @@ pytestmark = pytest.mark.slow
 async def served(folder: Path, devices: list[SessionDevice]) -> AsyncIterator[Site]:
     """A server in this process whose networks run behind the GPU's interface."""
     site = Site(folder, free_port())
-    hosts = ("--host", "localhost", "--bind", "127.0.0.1", "--port", str(site.port))
-    init = (*CORDON, "server", "init", str(folder), "--site", "test.example", *hosts)
-    await asyncio.to_thread(subprocess.run, init, check=True, capture_output=True, timeout=60)
+    await asyncio.to_thread(init_site, site)
 
     def open_pack(settings: Settings) -> Models:
         settings.models_folder.mkdir(parents=True)
@@ -64,6 +61,7 @@ async def served(folder: Path, devices: list[SessionDevice]) -> AsyncIterator[Si
     ):
         async with asyncio.timeout(3 * PATIENCE_S), app.running(settings) as running:
             assert running.provider == "cuda"
+            await asyncio.to_thread(site.sign_in_administrator)
             yield site
 
 
