@@ -11,8 +11,8 @@ PROTOS := $(wildcard protos/cordon/v1/*.proto)
 demo: .venv/compiled # The main job, end to end, in a site that is thrown away afterwards.
 	@.venv/bin/cordon demo $(ARGS)
 
-test: .venv/compiled # Everything that shows it works.
-	@$(PYTHON) -m pytest $(ARGS)
+test: .venv/compiled # Everything that shows it works; a file's tests stay together.
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: .venv/compiled # Speed, beside the same work done with OpenCV alone.
 	@$(PYTHON) -m tests.bench $(ARGS)
