@@ -106,7 +106,7 @@ class Session:
         match message.WhichOneof("payload"):
             case "result":
                 self._count(message.result)
-                if self._flow.is_finished(self._slot.is_empty):
+                if self._is_done:
                     self._wake.set()
             case "credit":
                 if self._flow.credited(message.credit.frames):
