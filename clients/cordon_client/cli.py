@@ -128,7 +128,7 @@ def run(coroutine: Coroutine[Any, Any, ExitCode | None], debug: bool = False) ->
     except ClientError as error:
         print_error(error, debug=debug)
         raise typer.Exit(error.exit_code) from error
-    except Exception as error:
+    except Exception as error:  # the top: translated where it can be, raised again where not
         translated = _translated(error)
         if translated is None:
             raise

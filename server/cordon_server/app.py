@@ -1,4 +1,5 @@
-"""The composition root: reading it top to bottom is reading the server. Nothing else constructs."""
+"""The composition root: reading it top to bottom is reading the server. Nothing else constructs,
+but for the parts that the settings alone make (`parts`)."""
 
 from __future__ import annotations
 
@@ -59,23 +60,24 @@ from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, Cert
 from cordon_server.identity.serving import ServerCertificate
 from cordon_server.identity.sessions import SESSIONS
 from cordon_server.identity.users import USERS, Users
-from cordon_server.recognition.analyse import Analyser, AnalyserSettings
-from cordon_server.recognition.calibrate import Calibration, calibrated
-from cordon_server.recognition.decide import DecisionRule
-from cordon_server.recognition.decode import Decoder
+from cordon_server.parts import (
+    analyser_settings,
+    calibration,
+    decision_rule,
+    decoder,
+    load_rules,
+    open_pack,
+    open_pictures,
+    stream_limits,
+    warm_up,
+)
+from cordon_server.recognition.analyse import Analyser
 from cordon_server.recognition.enrol import Enroller
-from cordon_server.recognition.gpu_decode import GpuDecoder, GpuPictures, open_gpu_pictures
-from cordon_server.recognition.limits import FrameLimits
-from cordon_server.recognition.load import Load, LoadRules
-from cordon_server.recognition.models.cudart import load_cudart
-from cordon_server.recognition.models.pack import load_pack
-from cordon_server.recognition.models.prepare import prepare
-from cordon_server.recognition.models.sessions import Models, open_models
+from cordon_server.recognition.load import Load
 from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.sessions.deployment import DeploymentOpener
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.load_watch import LoadWatch
-from cordon_server.sessions.streams import StreamLimits
 from cordon_server.store.environment import Environment
 from cordon_server.store.lock import locked
 from cordon_server.store.requests import REQUESTS, RequestLedger
@@ -190,7 +192,7 @@ async def running(
         models.limit_batch(measured.batch)
         count = settings.recognition.workers or measured.workers
         analysers = [
-            Analyser(models, analyser_settings(settings), _decoder(settings, pictures))
+            Analyser(models, analyser_settings(settings), decoder(settings, pictures))
             for _ in range(count)
         ]
         examining = stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix="examining"))
@@ -216,9 +218,9 @@ async def running(
             cameras,
             opener,
             scheduler,
-            _stream_limits(settings),
+            stream_limits(settings),
             LoadWatch(
-                Load(count, _load_rules(settings), measured.typical_s),
+                Load(count, load_rules(settings), measured.typical_s),
                 settings.recognition.weights,
             ),
             tasks=tasks,
@@ -267,7 +269,7 @@ async def running(
             enrolment_port=enrolment_port,
         )
 
-        await asyncio.to_thread(_warm_up, models, settings)
+        await asyncio.to_thread(warm_up, models, settings)
         await live.start()
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -315,85 +317,3 @@ def _failing_over(
 
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def open_pack(settings: Settings) -> Models:
-    """The model pack, verified, prepared and loaded; raises `ModelRefused`,
-    `ProviderUnavailable`."""
-    settings.models_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    prepared = prepare(load_pack(settings.recognition.model_pack), settings.models_folder)
-    return open_models(prepared, settings.recognition.provider)
-
-
-def open_pictures(models: Models) -> GpuPictures | None:
-    """The GPU that decodes frames: the one that the models run on, where it can."""
-    return open_gpu_pictures(load_cudart()) if models.provider == "cuda" else None
-
-
-def calibration(models: Models, settings: Settings, pictures: GpuPictures | None) -> Calibration:
-    """What this machine does with these models; about a second where it is not known yet."""
-    recognition = settings.recognition
-    return calibrated(
-        models,
-        settings.storage.data,
-        width=recognition.detector_width,
-        height=recognition.detector_height,
-        decoder=lambda: _decoder(settings, pictures),
-    )
-
-
-def _decoder(settings: Settings, pictures: GpuPictures | None) -> Decoder:
-    """A decoder for one worker."""
-    limits = analyser_settings(settings).limits
-    return Decoder(limits) if pictures is None else GpuDecoder(pictures, limits)
-
-
-def analyser_settings(settings: Settings) -> AnalyserSettings:
-    """How frames are analysed, by the server's settings."""
-    limits, recognition = settings.limits, settings.recognition
-    return AnalyserSettings(
-        limits=FrameLimits(
-            jpeg_bytes_max=limits.jpeg_bytes_max,
-            width_max=limits.frame_width_max,
-            height_max=limits.frame_height_max,
-        ),
-        detect_width=recognition.detector_width,
-        detect_height=recognition.detector_height,
-        faces_per_frame_max=recognition.faces_per_frame_max,
-    )
-
-
-def decision_rule(settings: Settings) -> DecisionRule:
-    """When a candidate is a match, by the server's settings."""
-    decision = settings.decision
-    return DecisionRule(
-        margin_min=decision.margin_min,
-        observations_min=decision.observations_min,
-        cool_down_s=decision.cool_down_s,
-    )
-
-
-def _load_rules(settings: Settings) -> LoadRules:
-    advice = settings.advice
-    return LoadRules(
-        fps_min=settings.recognition.fps_min,
-        fps_max=advice.fps_max,
-        side_px_max=advice.side_px_max,
-        jpeg_quality=advice.jpeg_quality,
-    )
-
-
-def _warm_up(models: Models, settings: Settings) -> None:
-    models.warm_up(settings.recognition.detector_width, settings.recognition.detector_height)
-
-
-def _stream_limits(settings: Settings) -> StreamLimits:
-    limits = settings.limits
-    return StreamLimits(
-        video_credit=limits.video_credit,
-        stills_credit=limits.stills_credit,
-        clock_skew_max=timedelta(seconds=limits.clock_skew_s_max),
-        cameras_connected_max=limits.cameras_connected_max,
-        tracking=settings.recognition.tracking,
-        rule=decision_rule(settings),
-    )

@@ -185,10 +185,10 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check settings, certificates, models and provider without opening a port."""
-    from cordon_server.app import calibration, open_pack, open_pictures
     from cordon_server.config import load_settings
     from cordon_server.identity.hierarchy import load_authority
     from cordon_server.identity.serving import read_server_certificate
+    from cordon_server.parts import calibration, open_pack, open_pictures
 
     with _errors():
         settings = load_settings(config, _overrides(None, None, provider))

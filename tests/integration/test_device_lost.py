@@ -19,7 +19,7 @@ from cordon.v1.match_pb2 import ListMatchesRequest
 from cordon.v1.match_pb2_grpc import MatchServiceStub
 from cordon.v1.recognition_pb2_grpc import RecognitionServiceStub
 from cordon_demo.portraits import asset_path
-from cordon_server import app
+from cordon_server import app, parts
 from cordon_server.api.server import RECOGNISING, SERVICES
 from cordon_server.config import Settings, load_settings
 from cordon_server.recognition import gpu_decode
@@ -56,7 +56,7 @@ async def served(folder: Path, devices: list[SessionDevice]) -> AsyncIterator[Si
     settings = load_settings(folder / "cordon.toml", {"recognition": dict(recognition)})
     with (
         patch.object(app, "open_pack", open_pack),
-        patch.object(app, "load_cudart", codec.PictureMemory),
+        patch.object(parts, "load_cudart", codec.PictureMemory),
         patch.object(gpu_decode, "_MODULE", "tests.helpers.codec"),
     ):
         async with asyncio.timeout(3 * PATIENCE_S), app.running(settings) as running:

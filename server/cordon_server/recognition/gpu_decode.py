@@ -73,7 +73,7 @@ class GpuPictures:
         )
         try:
             self._decoder = self._lane.do(self._open)
-        except BaseException:
+        except BaseException:  # raised again: the lane's thread must not outlive what opened it
             self._lane.stop()
             raise
 

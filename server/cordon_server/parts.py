@@ -1,0 +1,104 @@
+"""Recognition's parts that the settings alone make: models, calibration, limits, rules."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cordon_server.config import Settings
+from cordon_server.recognition.analyse import AnalyserSettings
+from cordon_server.recognition.calibrate import Calibration, calibrated
+from cordon_server.recognition.decide import DecisionRule
+from cordon_server.recognition.decode import Decoder
+from cordon_server.recognition.gpu_decode import GpuDecoder, GpuPictures, open_gpu_pictures
+from cordon_server.recognition.limits import FrameLimits
+from cordon_server.recognition.load import LoadRules
+from cordon_server.recognition.models.cudart import load_cudart
+from cordon_server.recognition.models.pack import load_pack
+from cordon_server.recognition.models.prepare import prepare
+from cordon_server.recognition.models.sessions import Models, open_models
+from cordon_server.sessions.streams import StreamLimits
+
+
+def open_pack(settings: Settings) -> Models:
+    """The model pack, verified, prepared and loaded; raises `ModelRefused`,
+    `ProviderUnavailable`."""
+    settings.models_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepared = prepare(load_pack(settings.recognition.model_pack), settings.models_folder)
+    return open_models(prepared, settings.recognition.provider)
+
+
+def open_pictures(models: Models) -> GpuPictures | None:
+    """The GPU that decodes frames: the one that the models run on, where it can."""
+    return open_gpu_pictures(load_cudart()) if models.provider == "cuda" else None
+
+
+def calibration(models: Models, settings: Settings, pictures: GpuPictures | None) -> Calibration:
+    """What this machine does with these models; about a second where it is not known yet."""
+    recognition = settings.recognition
+    return calibrated(
+        models,
+        settings.storage.data,
+        width=recognition.detector_width,
+        height=recognition.detector_height,
+        decoder=lambda: decoder(settings, pictures),
+    )
+
+
+def decoder(settings: Settings, pictures: GpuPictures | None) -> Decoder:
+    """A decoder for one worker."""
+    limits = analyser_settings(settings).limits
+    return Decoder(limits) if pictures is None else GpuDecoder(pictures, limits)
+
+
+def analyser_settings(settings: Settings) -> AnalyserSettings:
+    """How frames are analysed, by the server's settings."""
+    limits, recognition = settings.limits, settings.recognition
+    return AnalyserSettings(
+        limits=FrameLimits(
+            jpeg_bytes_max=limits.jpeg_bytes_max,
+            width_max=limits.frame_width_max,
+            height_max=limits.frame_height_max,
+        ),
+        detect_width=recognition.detector_width,
+        detect_height=recognition.detector_height,
+        faces_per_frame_max=recognition.faces_per_frame_max,
+    )
+
+
+def decision_rule(settings: Settings) -> DecisionRule:
+    """When a candidate is a match, by the server's settings."""
+    decision = settings.decision
+    return DecisionRule(
+        margin_min=decision.margin_min,
+        observations_min=decision.observations_min,
+        cool_down_s=decision.cool_down_s,
+    )
+
+
+def load_rules(settings: Settings) -> LoadRules:
+    """What cameras are asked for, with room and without, by the server's settings."""
+    advice = settings.advice
+    return LoadRules(
+        fps_min=settings.recognition.fps_min,
+        fps_max=advice.fps_max,
+        side_px_max=advice.side_px_max,
+        jpeg_quality=advice.jpeg_quality,
+    )
+
+
+def warm_up(models: Models, settings: Settings) -> None:
+    """Runs every shape that will come."""
+    models.warm_up(settings.recognition.detector_width, settings.recognition.detector_height)
+
+
+def stream_limits(settings: Settings) -> StreamLimits:
+    """What a camera's stream may do, by the server's settings."""
+    limits = settings.limits
+    return StreamLimits(
+        video_credit=limits.video_credit,
+        stills_credit=limits.stills_credit,
+        clock_skew_max=timedelta(seconds=limits.clock_skew_s_max),
+        cameras_connected_max=limits.cameras_connected_max,
+        tracking=settings.recognition.tracking,
+        rule=decision_rule(settings),
+    )
