@@ -33,7 +33,10 @@ class Behaviour:
     content_type: str = "multipart/x-mixed-replace; boundary=frame"
     sdp_video: str = "m=video 0 RTP/AVP 26\r\na=control:track1\r\n"
     pictures: Callable[[int], bytes] | None = None
-    """The JPEG of each number; without it the stream opens and stays silent."""
+    """The JPEG of each number, or what else `packets` takes; without it the stream opens and stays
+    silent."""
+    packets: Callable[[bytes, int, Iterator[int]], Iterator[bytes]] | None = None
+    """A picture, its time in 1/90000 s and the packets' numbers to RTP; absent for JPEG's way."""
     pictures_max: int = 1_000_000
     """Then the camera closes the connection."""
     requests: list[str] = field(default_factory=list)
@@ -205,10 +208,11 @@ def _play(connection: socket.socket, behaviour: Behaviour, stop: Event) -> None:
         stop.wait()
         return
     numbers = count(1)
+    packets = behaviour.packets or _rtp_jpeg
     for index in range(behaviour.pictures_max):
         if stop.wait(0.02):
             return
-        for packet in _rtp_jpeg(behaviour.pictures(index), index * 1800, numbers):
+        for packet in packets(behaviour.pictures(index), index * 1800, numbers):
             _send_all(connection, b"$\0" + struct.pack(">H", len(packet)) + packet, stop)
 
 
