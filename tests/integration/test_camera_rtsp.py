@@ -55,7 +55,8 @@ async def test_a_network_cameras_pictures_arrive_as_jpeg_in_their_order(
                 while len(server.servicer.frames) < FRAMES and process.returncode is None:
                     await asyncio.sleep(0.01)
             still_there = process.returncode is None
-            process.terminate()
+            if still_there:
+                process.terminate()
             out, err = await asyncio.wait_for(process.communicate(), 30)
 
         assert still_there, (out, err)
