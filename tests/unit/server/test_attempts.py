@@ -61,12 +61,12 @@ async def test_whoever_is_kept_waiting_hears_what_would_end_it(
 ) -> None:
     for _ in range(10):
         await outcome(desk, "nobody")
-    with pytest.raises(LimitReached, match="this name.*user unlock"):
+    with pytest.raises(LimitReached, match=r"this name.*user unlock"):
         await sign_in(desk, "nobody")
     for number in range(20):
         await outcome(desk, f"name-{number}")
 
-    with pytest.raises(LimitReached, match="this machine.*on another machine"):
+    with pytest.raises(LimitReached, match=r"this machine.*on another machine"):
         await sign_in(desk)
 
 
