@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from cordon.v1 import identity_pb2, identity_pb2_grpc
 from cordon_server.api import convert
@@ -40,6 +40,12 @@ Alteration = (
     | identity_pb2.RevokeUserRequest
 )
 M = TypeVar("M", bound=Message)
+
+
+class Alter(Protocol):
+    """Alters a person on record."""
+
+    def __call__(self, user_id: str, *, dry_run: bool) -> Awaitable[UserRecord]: ...
 
 
 class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
@@ -166,7 +172,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         async def act() -> identity_pb2.SetUserRolesResponse:
             record = await self._shut_out(
                 request,
-                lambda user_id, dry_run: self._users.set_roles(
+                lambda user_id, *, dry_run: self._users.set_roles(
                     user_id, _roles(request.roles), dry_run=dry_run
                 ),
             )
@@ -192,7 +198,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def ResetPassword(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.ResetPasswordRequest, context: Context
     ) -> identity_pb2.ResetPasswordResponse:
-        async def reset(user_id: str, dry_run: bool) -> UserRecord:
+        async def reset(user_id: str, *, dry_run: bool) -> UserRecord:
             kept = await self._people.first_hash(request.password, known=(user_id,))
             record = await self._users.set_first_password(user_id, kept, dry_run=dry_run)
             if not dry_run:
@@ -210,9 +216,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.LockUserRequest, context: Context
     ) -> identity_pb2.LockUserResponse:
         async def act() -> identity_pb2.LockUserResponse:
-            record = await self._shut_out(
-                request, lambda user_id, dry_run: self._users.lock(user_id, dry_run=dry_run)
-            )
+            record = await self._shut_out(request, self._users.lock)
             return identity_pb2.LockUserResponse(user=_user(record))
 
         return await self._once("LockUser", request, identity_pb2.LockUserResponse(), act)
@@ -234,9 +238,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.RevokeUserRequest, context: Context
     ) -> identity_pb2.RevokeUserResponse:
         async def act() -> identity_pb2.RevokeUserResponse:
-            record = await self._shut_out(
-                request, lambda user_id, dry_run: self._users.revoke(user_id, dry_run=dry_run)
-            )
+            record = await self._shut_out(request, self._users.revoke)
             return identity_pb2.RevokeUserResponse(user=_user(record))
 
         return await self._once("RevokeUser", request, identity_pb2.RevokeUserResponse(), act)
@@ -273,12 +275,10 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         scope = f"{caller().spiffe_id} {_person().user_id} {method}"
         return await self._ledger.once(scope, request.request_id, compared, response, act)
 
-    async def _shut_out(
-        self, request: Alteration, alter: Callable[[str, bool], Awaitable[UserRecord]]
-    ) -> UserRecord:
+    async def _shut_out(self, request: Alteration, alter: Alter) -> UserRecord:
         """Alters a person and ends what he has running."""
         user_id = convert.last_part(request.name)
-        record = await alter(user_id, request.validate_only)
+        record = await alter(user_id, dry_run=request.validate_only)
         if not request.validate_only:
             self._end_calls(user_id)
         return record
