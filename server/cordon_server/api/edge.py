@@ -48,6 +48,13 @@ def signed_in() -> Person | None:
     return _ADMITTED.get().person
 
 
+def the_person() -> Person:
+    """The same where the permission table wants a person."""
+    found = signed_in()
+    assert found is not None, "the permission table wants a person here"
+    return found
+
+
 def justification() -> str:
     """Why the running call was made, in the caller's words; empty where he gave none."""
     return _ADMITTED.get().justification

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from cordon.v1 import identity_pb2, identity_pb2_grpc
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller, signed_in
+from cordon_server.api.edge import Context, caller, signed_in, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import NotFound, Unauthenticated
 from cordon_server.identity.admission import outlives_session, permitted
@@ -82,13 +82,13 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def RenewToken(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.RenewTokenRequest, context: Context
     ) -> identity_pb2.RenewTokenResponse:
-        issued = await self._people.renew(_person())
+        issued = await self._people.renew(the_person())
         return identity_pb2.RenewTokenResponse(token=_token(issued))
 
     async def StepUp(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.StepUpRequest, context: Context
     ) -> identity_pb2.StepUpResponse:
-        issued = await self._people.step_up(_person(), request.password, caller())
+        issued = await self._people.step_up(the_person(), request.password, caller())
         return identity_pb2.StepUpResponse(
             token=_token(issued), fresh_until=convert.timestamp(issued.fresh_until)
         )
@@ -96,7 +96,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def SignOut(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.SignOutRequest, context: Context
     ) -> identity_pb2.SignOutResponse:
-        person = _person()
+        person = the_person()
         await self._people.sign_out(person)
         self._end_calls(person.user_id, session_id=person.session_id)
         return identity_pb2.SignOutResponse()
@@ -120,7 +120,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def ChangePassword(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.ChangePasswordRequest, context: Context
     ) -> identity_pb2.ChangePasswordResponse:
-        person = _person()
+        person = the_person()
         await self._people.change_password(person, request.password, request.new_password, caller())
         self._end_calls(person.user_id, but=person.session_id)
         return identity_pb2.ChangePasswordResponse()
@@ -272,7 +272,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         compared = type(request).FromString(request.SerializeToString())
         if "password" in request.DESCRIPTOR.fields_by_name:
             compared.password = ""
-        scope = f"{caller().spiffe_id} {_person().user_id} {method}"
+        scope = f"{caller().spiffe_id} {the_person().user_id} {method}"
         return await self._ledger.once(scope, request.request_id, compared, response, act)
 
     async def _shut_out(self, request: Alteration, alter: Alter) -> UserRecord:
@@ -300,12 +300,6 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             is_ended,
             Unauthenticated(f"the session was ended; {SIGN_IN}", reason="SESSION_OVER"),
         )
-
-
-def _person() -> Person:
-    person = signed_in()
-    assert person is not None, "the permission table wants a person here"
-    return person
 
 
 def _roles(values: Iterable[identity_pb2.UserRole.ValueType]) -> tuple[PersonRole, ...]:
