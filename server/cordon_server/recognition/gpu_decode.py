@@ -21,7 +21,7 @@ from cordon_server.domain import DeviceLost
 from cordon_server.recognition.decode import Decoder, Picture
 from cordon_server.recognition.limits import FrameLimits
 from cordon_server.recognition.models.buckets import DeviceFull
-from cordon_server.recognition.models.cuda import is_out_of_memory
+from cordon_server.recognition.models.cuda import translated
 from cordon_server.recognition.models.lane import Lane
 
 if TYPE_CHECKING:
@@ -122,19 +122,13 @@ class GpuPictures:
         return done
 
     def _decoded(self, works: Sequence[tuple[bytes, Image]]) -> list[bool]:
-        try:
+        with translated("The GPU failed to decode"):
             images = self._decode([jpeg for jpeg, _ in works])
             whole = [
                 image is not None and self._begin_copy(image, buffer)
                 for image, (_, buffer) in zip(images, works, strict=True)
             ]
             self.memory.wait()
-        except (DeviceFull, DeviceLost):
-            raise
-        except Exception as error:  # nvImageCodec raises RuntimeError for everything.
-            if is_out_of_memory(error):
-                raise DeviceFull(str(error)) from error
-            raise DeviceLost(f"The GPU failed to decode: {error}", reason="DEVICE_LOST") from error
         return whole
 
     def _decode(self, jpegs: Sequence[bytes]) -> list[Any]:
