@@ -225,11 +225,13 @@ def _what_is_wrong(pictures: GpuPictures) -> str | None:
     for channel in range(3):
         picture[:, channel * 32 : (channel + 1) * 32, channel] = 200
     jpeg: bytes = simplejpeg.encode_jpeg(picture, quality=95, colorspace="BGR")
-    found, expected = pictures.memory.pinned_bytes(picture.size), Decoder().decode(jpeg)
-    buffer = found.reshape(picture.shape)
+    expected = Decoder().decode(jpeg)
     try:
+        buffer = pictures.memory.pinned_bytes(picture.size).reshape(picture.shape)
         if not pictures.decode(jpeg, buffer):
             return "nvImageCodec cannot decode a plain JPEG; is nvidia-nvjpeg installed?"
+    except DeviceFull as full:
+        return str(full)
     except DeviceLost as lost:
         return lost.message
     apart = float(np.abs(buffer.astype(np.int16) - expected).mean())
