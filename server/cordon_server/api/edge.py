@@ -55,11 +55,6 @@ def the_person() -> Person:
     return found
 
 
-def justification() -> str:
-    """Why the running call was made, in the caller's words; empty where he gave none."""
-    return _ADMITTED.get().justification
-
-
 class Edge(grpc.aio.ServerInterceptor):
     """Authorises, validates, translates and logs every call of every service."""
 
@@ -122,6 +117,7 @@ class Edge(grpc.aio.ServerInterceptor):
             admitted = self._admission.admit(method, peer, context.invocation_metadata() or ())
             _ADMITTED.set(admitted)
             who.person = admitted.person.user_id if admitted.person else None
+            who.justification = admitted.justification or None
             context.set_trailing_metadata(((TIME_KEY, self._clock().isoformat()),))
             who.call = Call(
                 method, peer, admitted.person, partial(_abort, context), asyncio.current_task()
@@ -136,6 +132,7 @@ class Who:
 
     peer: str | None = None
     person: str | None = None
+    justification: str | None = None
     call: Call[Person] | None = None
 
 
@@ -166,6 +163,7 @@ async def answering(method: str, context: Context, who: Who) -> AsyncIterator[No
             method=method,
             peer=who.peer,
             person=who.person,
+            justification=who.justification,
             outcome=outcome,
             ms=round(1000 * (time.monotonic() - started), 1),
         )
