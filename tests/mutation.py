@@ -210,10 +210,8 @@ def _test(module: str, mutant: Mutant | None) -> None:
         sys.meta_path.insert(0, InItsPlace(mutant))
     folder = tempfile.mkdtemp(prefix="cordon-mutant-", dir=_quick_folder())
     silence = os.open(os.devnull, os.O_WRONLY)
-    if not os.environ.get("SHOW"):
-        os.dup2(silence, 1)
-    if not os.environ.get("SHOW"):
-        os.dup2(silence, 2)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     files = [UNIT.format(name) for name in TESTS[module]]
     options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/pytest"]
     # What was imported before cannot have its assertions rewritten, and has none.

@@ -1,4 +1,4 @@
-"""The command line of the server: `cordon server init|run|check`."""
+"""The command line of the server: `cordon server init|run|check|renew|token`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from cordon_server.domain import CallerFault, ConfigInvalid, CordonError
+from cordon_server.identity.names import NAME_PATTERN, Role
 
 app = typer.Typer(
     name="server",
@@ -38,14 +39,6 @@ class Provider(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
-
-
-class Role(StrEnum):
-    """What a machine is; the server's own list loads later."""
-
-    camera = "camera"
-    control = "control"
-    admin = "admin"
 
 
 class Level(StrEnum):
@@ -101,7 +94,6 @@ def init(
 ) -> None:
     """Make a new site: authorities, server certificate, first workstation and administrator."""
     from cordon_server.identity.hierarchy import new_passphrase
-    from cordon_server.identity.names import NAME_PATTERN
     from cordon_server.identity.passwords import make_password
     from cordon_server.site import FirstAdministrator, make_site
 
@@ -283,17 +275,13 @@ def token(
 ) -> None:
     """Make a one-time token on the server itself, where no workstation is left that could."""
     from cordon_server.config import load_settings
-    from cordon_server.identity.names import NAME_PATTERN
-    from cordon_server.identity.names import Role as MachineRole
     from cordon_server.upkeep import make_token
 
     with _errors():
         if not re.fullmatch(NAME_PATTERN, name):
             raise ConfigInvalid("NAME must be lower-case letters, digits and hyphens")
         settings = load_settings(config)
-        made = asyncio.run(
-            make_token(settings, MachineRole(role), name, clock=lambda: datetime.now(UTC))
-        )
+        made = asyncio.run(make_token(settings, role, name, clock=lambda: datetime.now(UTC)))
     print(made.text)
     print(f"good once, until {made.expire_time:%Y-%m-%d %H:%M} UTC", file=sys.stderr)
 

@@ -11,6 +11,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,23 @@ def faces_per_s(model: Path, threads: int, intra: int, batch: int, seconds: floa
     name = session.get_inputs()[0].name
     crops = np.random.default_rng(0).uniform(0, 255, (batch, 3, CROP_SIZE, CROP_SIZE))
     feed = {name: crops.astype(np.float32)}
-    session.run(None, feed)
+
+    def run() -> int:
+        session.run(None, feed)
+        return batch
+
+    return rows_per_s(run, threads, seconds)
+
+
+def rows_per_s(run: Callable[[], int], threads: int, seconds: float) -> float:
+    """What so many threads do a second."""
     counts = [0] * threads
+    run()
     until_s = time.perf_counter() + seconds
 
     def call(number: int) -> None:
         while time.perf_counter() < until_s:
-            session.run(None, feed)
-            counts[number] += batch
+            counts[number] += run()
 
     callers = [threading.Thread(target=call, args=(number,)) for number in range(threads)]
     began_s = time.perf_counter()

@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,31 +24,13 @@ from cordon_server.recognition.detect import DETECT_HEIGHT, DETECT_WIDTH
 from cordon_server.recognition.models.pack import load_pack
 from cordon_server.recognition.models.prepare import CROP_SIZE, PreparedPack, prepare
 from cordon_server.recognition.models.sessions import PROVIDERS, Models, open_models
+from tests.bench.bare_embedder import rows_per_s
 
 SHAPES = {"embedder": (3, CROP_SIZE, CROP_SIZE), "detector": (3, DETECT_HEIGHT, DETECT_WIDTH)}
 BATCHES = {"embedder": (1, 2, 4, 8, 16, 32, 64, 128), "detector": (1, 2, 4, 8, 16, 32)}
 _BARE_THREADS = (1, 2)
 _ASKERS = {"embedder": 16, "detector": 32}
 _FACES_A_FRAME = 6
-
-
-def rows_per_s(run: Callable[[], int], threads: int, seconds: float) -> float:
-    """What so many threads do a second."""
-    counts = [0] * threads
-    run()
-    until_s = time.perf_counter() + seconds
-
-    def call(number: int) -> None:
-        while time.perf_counter() < until_s:
-            counts[number] += run()
-
-    callers = [threading.Thread(target=call, args=(number,)) for number in range(threads)]
-    began_s = time.perf_counter()
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    return sum(counts) / (time.perf_counter() - began_s)
 
 
 def random_rows(network: str, count: int) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from cordon_server.recognition.gpu_decode import (
     open_gpu_pictures,
 )
 from cordon_server.recognition.models.cudart import load_cudart
-from tests.bench.gpu_networks import rows_per_s
+from tests.bench.bare_embedder import rows_per_s
 from tests.bench.street import frame_files
 
 WORKERS = (1, 8, 32)

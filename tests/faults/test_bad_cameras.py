@@ -20,8 +20,7 @@ from cordon_client.identity import load_identity
 from cordon_server import app
 from cordon_server.api import server
 from cordon_server.config import load_settings
-from tests.data import shared_data
-from tests.faults.test_others_go_on import PROCESSED, REJECTED, Stream, armed
+from tests.helpers.frame_stream import PROCESSED, REJECTED, Stream, armed
 from tests.helpers.rpc import channel_of, live_counts
 from tests.helpers.site import Site
 from tests.helpers.tcp_proxy import TcpProxy
@@ -30,11 +29,6 @@ EXPIRED = recognition_pb2.FRAME_OUTCOME_EXPIRED
 TEST_S_MAX = 300.0
 PATIENCE_S = 30.0
 """Until the server lets a silent connection go; gRPC's own patience is a minute."""
-
-
-@pytest.fixture
-def portrait() -> bytes:
-    return shared_data("lfw", "deepfunneled", "Alek_Wek", "Alek_Wek_0001.jpg").read_bytes()
 
 
 @pytest.mark.slow

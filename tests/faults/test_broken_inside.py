@@ -18,7 +18,7 @@ from cordon_server.domain import FrameResult
 from cordon_server.recognition.analyse import Analyser
 from cordon_server.recognition.models.sessions import Models
 from tests.data import shared_data
-from tests.faults.test_others_go_on import PROCESSED, REJECTED, Stream, armed
+from tests.helpers.frame_stream import PROCESSED, REJECTED, Stream, armed
 from tests.helpers.rpc import channel_of, live_counts
 from tests.helpers.site import Site
 

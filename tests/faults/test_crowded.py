@@ -15,7 +15,7 @@ from cordon.v1 import recognition_pb2, recognition_pb2_grpc
 from cordon_server.config import Limits
 from cordon_server.sessions.camera import SUPERSEDED_S_MIN
 from tests.data import shared_data
-from tests.faults.test_others_go_on import PROCESSED, Request, Stream, armed, now
+from tests.helpers.frame_stream import PROCESSED, Request, Stream, armed, now
 from tests.helpers.rpc import channel_of
 from tests.helpers.site import Site
 

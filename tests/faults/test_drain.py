@@ -9,11 +9,10 @@ import time
 
 import grpc
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cordon.v1 import recognition_pb2, recognition_pb2_grpc
-from tests.data import shared_data
+from tests.helpers.frame_stream import armed, now
 from tests.helpers.rpc import channel_of
 from tests.helpers.site import CORDON, Site
 
@@ -22,22 +21,16 @@ Health = health_pb2.HealthCheckResponse
 
 @pytest.mark.slow
 async def test_on_sigterm_frames_under_way_are_answered_and_cameras_are_told(
-    own_site: Site,
+    own_site: Site, portrait: bytes
 ) -> None:
     camera, identity = own_site.add_camera()
-    deployment = own_site.add_deployment(camera)
-    picture = shared_data("lfw", "deepfunneled", "Alek_Wek", "Alek_Wek_0001.jpg")
-    enrol = ("admin", "watchlist", "enrol", deployment, "listed", str(picture))
-    own_site.cordon(*enrol, "--category", "wanted")
-    own_site.cordon("admin", "deployment", "arm", deployment)
+    deployment = armed(own_site, camera)
     async with channel_of(identity) as channel:
         call = recognition_pb2_grpc.RecognitionServiceStub(channel).StreamFrames()
         await call.write(recognition_pb2.StreamFramesRequest(hello=_hello()))
         credit = await _credit(call)
         for sequence in range(1, credit + 1):
-            frame = recognition_pb2.Frame(
-                sequence=sequence, captured_at=_now(), jpeg=picture.read_bytes()
-            )
+            frame = recognition_pb2.Frame(sequence=sequence, captured_at=now(), jpeg=portrait)
             await call.write(recognition_pb2.StreamFramesRequest(frame=frame))
         stopping = asyncio.create_task(asyncio.to_thread(own_site.stop, signal.SIGTERM))
         answered, halt = await _rest(call)
@@ -78,15 +71,9 @@ async def test_health_says_not_serving_until_everything_is_loaded(own_site: Site
     assert set(seen[:-1]) <= {Health.NOT_SERVING}
 
 
-def _now() -> Timestamp:
-    stamp = Timestamp()
-    stamp.GetCurrentTime()
-    return stamp
-
-
 def _hello() -> recognition_pb2.Hello:
     return recognition_pb2.Hello(
-        client_version="0", sent_at=_now(), source_kind=recognition_pb2.SOURCE_KIND_STILLS
+        client_version="0", sent_at=now(), source_kind=recognition_pb2.SOURCE_KIND_STILLS
     )
 
 

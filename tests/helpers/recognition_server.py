@@ -15,7 +15,7 @@ import grpc
 from cordon.v1 import recognition_pb2 as pb
 from cordon.v1 import recognition_pb2_grpc
 from cordon_client.identity import ClientIdentity
-from tests.helpers.site_identity import SiteAuthority
+from tests.helpers.pki import DAY, HOUR, Authority
 
 Outcome = Callable[[pb.Frame], pb.FrameOutcome.ValueType]
 
@@ -128,7 +128,7 @@ class RunningServer:
 
     servicer: RecognitionServer
     identity: ClientIdentity
-    authority: SiteAuthority
+    authority: Authority
     port: int
     stop: Callable[[], Any]
 
@@ -139,16 +139,13 @@ async def running_server(
     script: Script | None = None,
     *,
     port: int = 0,
-    authority: SiteAuthority | None = None,
-    certificate_start: datetime | None = None,
+    authority: Authority | None = None,
+    certificate_start: timedelta = -HOUR,
     options: tuple[tuple[str, int], ...] = (),
 ) -> AsyncIterator[RunningServer]:
     """A server on 127.0.0.1 for the block, with mutual TLS."""
-    authority = authority or SiteAuthority()
-    pair = authority.server(start=certificate_start)
-    credentials = grpc.ssl_server_credentials(
-        [(pair.private_key_pem, pair.certificate_pem)], authority.ca_pem, True
-    )
+    authority = authority or Authority()
+    leaf = authority.server(life=(certificate_start, certificate_start + DAY))
     server = grpc.aio.server(
         options=[
             ("grpc.so_reuseport", 0),
@@ -158,9 +155,9 @@ async def running_server(
     )
     servicer = RecognitionServer(script or Script())
     recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(servicer, server)
-    port = server.add_secure_port(f"127.0.0.1:{port}", credentials)
+    port = server.add_secure_port(f"127.0.0.1:{port}", authority.server_credentials(leaf))
     await server.start()
-    identity = authority.identity(folder / "identity", f"127.0.0.1:{port}")
+    identity = authority.client(folder / "identity", f"127.0.0.1:{port}", role="camera")
     try:
         yield RunningServer(servicer, identity, authority, port, lambda: server.stop(0))
     finally:

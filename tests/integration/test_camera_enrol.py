@@ -138,6 +138,7 @@ def test_a_revoked_camera_is_told_what_to_do(site: Site) -> None:
     refused = site.cordon("camera", "renew", identity=folder, code=4)
 
     assert "was revoked" in refused.stderr
+    assert '"justification": "stolen on the market"' in site.log
     assert f"hint: cordon camera enrol TOKEN {site.address}" in refused.stderr
 
 

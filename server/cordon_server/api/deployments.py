@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from cordon.v1 import deployment_pb2, deployment_pb2_grpc
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller, signed_in
+from cordon_server.api.edge import Context, caller, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import Actor, DeploymentRecord, State
@@ -136,6 +136,4 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
 
 def _actor() -> Actor:
     """Who makes the running call, and where."""
-    person = signed_in()
-    assert person is not None, "the permission table wants a person here"
-    return Actor(person.user_id, str(caller().spiffe_id))
+    return Actor(the_person().user_id, str(caller().spiffe_id))

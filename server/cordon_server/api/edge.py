@@ -48,9 +48,11 @@ def signed_in() -> Person | None:
     return _ADMITTED.get().person
 
 
-def justification() -> str:
-    """Why the running call was made, in the caller's words; empty where he gave none."""
-    return _ADMITTED.get().justification
+def the_person() -> Person:
+    """The same where the permission table wants a person."""
+    found = signed_in()
+    assert found is not None, "the permission table wants a person here"
+    return found
 
 
 class Edge(grpc.aio.ServerInterceptor):
@@ -115,6 +117,7 @@ class Edge(grpc.aio.ServerInterceptor):
             admitted = self._admission.admit(method, peer, context.invocation_metadata() or ())
             _ADMITTED.set(admitted)
             who.person = admitted.person.user_id if admitted.person else None
+            who.justification = admitted.justification or None
             context.set_trailing_metadata(((TIME_KEY, self._clock().isoformat()),))
             who.call = Call(
                 method, peer, admitted.person, partial(_abort, context), asyncio.current_task()
@@ -129,6 +132,7 @@ class Who:
 
     peer: str | None = None
     person: str | None = None
+    justification: str | None = None
     call: Call[Person] | None = None
 
 
@@ -159,6 +163,7 @@ async def answering(method: str, context: Context, who: Who) -> AsyncIterator[No
             method=method,
             peer=who.peer,
             person=who.person,
+            justification=who.justification,
             outcome=outcome,
             ms=round(1000 * (time.monotonic() - started), 1),
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from cordon.v1 import identity_pb2, identity_pb2_grpc
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller, signed_in
+from cordon_server.api.edge import Context, caller, signed_in, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import NotFound, Unauthenticated
 from cordon_server.identity.admission import outlives_session, permitted
@@ -40,6 +40,12 @@ Alteration = (
     | identity_pb2.RevokeUserRequest
 )
 M = TypeVar("M", bound=Message)
+
+
+class Alter(Protocol):
+    """Alters a person on record."""
+
+    def __call__(self, user_id: str, *, dry_run: bool) -> Awaitable[UserRecord]: ...
 
 
 class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
@@ -76,13 +82,13 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def RenewToken(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.RenewTokenRequest, context: Context
     ) -> identity_pb2.RenewTokenResponse:
-        issued = await self._people.renew(_person())
+        issued = await self._people.renew(the_person())
         return identity_pb2.RenewTokenResponse(token=_token(issued))
 
     async def StepUp(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.StepUpRequest, context: Context
     ) -> identity_pb2.StepUpResponse:
-        issued = await self._people.step_up(_person(), request.password, caller())
+        issued = await self._people.step_up(the_person(), request.password, caller())
         return identity_pb2.StepUpResponse(
             token=_token(issued), fresh_until=convert.timestamp(issued.fresh_until)
         )
@@ -90,7 +96,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def SignOut(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.SignOutRequest, context: Context
     ) -> identity_pb2.SignOutResponse:
-        person = _person()
+        person = the_person()
         await self._people.sign_out(person)
         self._end_calls(person.user_id, session_id=person.session_id)
         return identity_pb2.SignOutResponse()
@@ -114,7 +120,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def ChangePassword(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.ChangePasswordRequest, context: Context
     ) -> identity_pb2.ChangePasswordResponse:
-        person = _person()
+        person = the_person()
         await self._people.change_password(person, request.password, request.new_password, caller())
         self._end_calls(person.user_id, but=person.session_id)
         return identity_pb2.ChangePasswordResponse()
@@ -166,7 +172,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         async def act() -> identity_pb2.SetUserRolesResponse:
             record = await self._shut_out(
                 request,
-                lambda user_id, dry_run: self._users.set_roles(
+                lambda user_id, *, dry_run: self._users.set_roles(
                     user_id, _roles(request.roles), dry_run=dry_run
                 ),
             )
@@ -192,7 +198,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def ResetPassword(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.ResetPasswordRequest, context: Context
     ) -> identity_pb2.ResetPasswordResponse:
-        async def reset(user_id: str, dry_run: bool) -> UserRecord:
+        async def reset(user_id: str, *, dry_run: bool) -> UserRecord:
             kept = await self._people.first_hash(request.password, known=(user_id,))
             record = await self._users.set_first_password(user_id, kept, dry_run=dry_run)
             if not dry_run:
@@ -210,9 +216,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.LockUserRequest, context: Context
     ) -> identity_pb2.LockUserResponse:
         async def act() -> identity_pb2.LockUserResponse:
-            record = await self._shut_out(
-                request, lambda user_id, dry_run: self._users.lock(user_id, dry_run=dry_run)
-            )
+            record = await self._shut_out(request, self._users.lock)
             return identity_pb2.LockUserResponse(user=_user(record))
 
         return await self._once("LockUser", request, identity_pb2.LockUserResponse(), act)
@@ -234,9 +238,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.RevokeUserRequest, context: Context
     ) -> identity_pb2.RevokeUserResponse:
         async def act() -> identity_pb2.RevokeUserResponse:
-            record = await self._shut_out(
-                request, lambda user_id, dry_run: self._users.revoke(user_id, dry_run=dry_run)
-            )
+            record = await self._shut_out(request, self._users.revoke)
             return identity_pb2.RevokeUserResponse(user=_user(record))
 
         return await self._once("RevokeUser", request, identity_pb2.RevokeUserResponse(), act)
@@ -270,15 +272,13 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         compared = type(request).FromString(request.SerializeToString())
         if "password" in request.DESCRIPTOR.fields_by_name:
             compared.password = ""
-        scope = f"{caller().spiffe_id} {_person().user_id} {method}"
+        scope = f"{caller().spiffe_id} {the_person().user_id} {method}"
         return await self._ledger.once(scope, request.request_id, compared, response, act)
 
-    async def _shut_out(
-        self, request: Alteration, alter: Callable[[str, bool], Awaitable[UserRecord]]
-    ) -> UserRecord:
+    async def _shut_out(self, request: Alteration, alter: Alter) -> UserRecord:
         """Alters a person and ends what he has running."""
         user_id = convert.last_part(request.name)
-        record = await alter(user_id, request.validate_only)
+        record = await alter(user_id, dry_run=request.validate_only)
         if not request.validate_only:
             self._end_calls(user_id)
         return record
@@ -300,12 +300,6 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             is_ended,
             Unauthenticated(f"the session was ended; {SIGN_IN}", reason="SESSION_OVER"),
         )
-
-
-def _person() -> Person:
-    person = signed_in()
-    assert person is not None, "the permission table wants a person here"
-    return person
 
 
 def _roles(values: Iterable[identity_pb2.UserRole.ValueType]) -> tuple[PersonRole, ...]:

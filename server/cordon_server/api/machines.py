@@ -177,14 +177,14 @@ async def deny_identity(
     end_calls_of(calls, revoked)
 
 
-def end_calls_of(calls: LiveCalls[Any], revoked: list[CertificateRecord]) -> int:
-    """Ends what runs under certificates that were just revoked; how many calls that is."""
+def end_calls_of(calls: LiveCalls[Any], revoked: list[CertificateRecord]) -> None:
+    """Ends what runs under certificates that were just revoked."""
     gone = {record.sha256 for record in revoked}
     error = Unauthenticated(
         "the certificate of this call was revoked while it ran; enrol again",
         reason="CERTIFICATE_REVOKED",
     )
-    return calls.end(lambda call: call.peer.sha256 in gone, error)
+    calls.end(lambda call: call.peer.sha256 in gone, error)
 
 
 def certificate(record: CertificateRecord, now: datetime) -> machine_pb2.Certificate:
@@ -210,8 +210,8 @@ def life_of(request: machine_pb2.IssueCertificateRequest) -> timedelta:
     role = ROLES[request.role]
     if not request.HasField("lifetime"):
         return LIFE_MAX[role]
-    seconds = min(max(request.lifetime.seconds, 0), LIFE_MAX[role].days * 86_400 + 86_401)
-    life = timedelta(seconds=seconds)
+    too_long = LIFE_MAX[role] // timedelta(seconds=1) + 1  # seconds that a timedelta can hold
+    life = timedelta(seconds=min(max(request.lifetime.seconds, 0), too_long))
     check_life(role, life)
     return life
 

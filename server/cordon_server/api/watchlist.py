@@ -218,9 +218,10 @@ class WatchlistServicer(watchlist_pb2_grpc.WatchlistServiceServicer):
         except (InvalidInput, LimitReached) as error:
             report.outcome = watchlist_pb2.ENROL_OUTCOME_REJECTED
             report.reasons.extend(convert.reason(each, deployment_id) for each in _reasons(error))
+            return report
+        finally:
             if turn is not None:  # or the row behind this one would overtake those before it
                 await turn
-            return report
         report.outcome = _outcome(enrolment)
         report.reasons.extend(convert.reason(each, deployment_id) for each in enrolment.warnings)
         report.reference = convert.reference_name(

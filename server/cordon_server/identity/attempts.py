@@ -37,8 +37,12 @@ class Attempts:
 
     def begin(self, user_id: str, machine: str) -> None:
         """Counts an attempt as wrong until it is known to be right; raises `LimitReached`."""
-        self._check(_user(user_id), self._limits.per_user_max)
-        self._check(_machine(machine), self._limits.per_machine_max)
+        self._check(
+            _user(user_id),
+            self._limits.per_user_max,
+            "have an administrator run: cordon admin user unlock NAME",
+        )
+        self._check(_machine(machine), self._limits.per_machine_max, "sign in on another machine")
         self._count(_user(user_id))
         self._count(_machine(machine))
 
@@ -62,14 +66,13 @@ class Attempts:
         """Until when no password of this name is compared; None when one would be."""
         return self._until(_user(user_id), self._limits.per_user_max)
 
-    def _check(self, key: str, count_max: int) -> None:
+    def _check(self, key: str, count_max: int, way_out: str) -> None:
         if (until := self._until(key, count_max)) is None:
             return
         wait = until - self._clock()
         raise LimitReached(
             f"too many wrong passwords for this {key.split()[0]}; wait "
-            f"{-(-wait // timedelta(minutes=1))} minutes, or have an administrator run: "
-            "cordon admin user unlock NAME",
+            f"{-(-wait // timedelta(minutes=1))} minutes, or {way_out}",
             reason="LOCKED_OUT",
             retry_after_s=wait.total_seconds(),
         )

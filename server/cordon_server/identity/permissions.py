@@ -106,11 +106,7 @@ def _administration(*, step_up: bool = False, justification: bool = False) -> Pe
     )
 
 
-def _facts(reason: str) -> Permission:
-    return Permission(_STAFF, EVERYONE, _A.NONE, reason)
-
-
-def _own(audit: AuditClass, reason: str = "") -> Permission:
+def _staff(audit: AuditClass, reason: str = "") -> Permission:
     return Permission(_STAFF, EVERYONE, audit, reason)
 
 
@@ -134,8 +130,8 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.DeploymentService/CreateDeployment": Permission(
         _at(Role.ADMIN), _OFFICER, _A.ALTERATION
     ),
-    "/cordon.v1.DeploymentService/GetDeployment": _facts(_NO_PERSON_IN_IT),
-    "/cordon.v1.DeploymentService/ListDeployments": _facts(_NO_PERSON_IN_IT),
+    "/cordon.v1.DeploymentService/GetDeployment": _staff(_A.NONE, _NO_PERSON_IN_IT),
+    "/cordon.v1.DeploymentService/ListDeployments": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.DeploymentService/ArmDeployment": Permission(
         _at(Role.ADMIN), _APPROVER, _A.ALTERATION, scope=_ASSIGNED, four_eyes=True
     ),
@@ -152,8 +148,8 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.WatchlistService/ListEntries": _review(),
     "/cordon.v1.WatchlistService/RemoveEntry": _list(_A.ERASURE),
     "/cordon.v1.CameraService/CreateCamera": _administration(),
-    "/cordon.v1.CameraService/GetCamera": _facts(_NO_PERSON_IN_IT),
-    "/cordon.v1.CameraService/ListCameras": _facts(_NO_PERSON_IN_IT),
+    "/cordon.v1.CameraService/GetCamera": _staff(_A.NONE, _NO_PERSON_IN_IT),
+    "/cordon.v1.CameraService/ListCameras": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.CameraService/RevokeCamera": _administration(step_up=True),
     "/cordon.v1.MachineService/CreateEnrolmentToken": _administration(),
     "/cordon.v1.MachineService/IssueCertificate": _administration(),
@@ -167,13 +163,13 @@ PERMISSIONS: dict[str, Permission] = {
     # On a port of its own, where nobody has a certificate yet: here it is refused to everyone.
     "/cordon.v1.EnrolmentService/Enrol": Permission(frozenset(), frozenset(), _A.ALTERATION),
     "/cordon.v1.IdentityService/SignIn": Permission(_STAFF, frozenset(), _A.ALTERATION),
-    "/cordon.v1.IdentityService/RenewToken": _own(_A.NONE, "goes on with a session on record"),
-    "/cordon.v1.IdentityService/StepUp": _own(_A.ALTERATION),
-    "/cordon.v1.IdentityService/SignOut": _own(_A.ALTERATION),
+    "/cordon.v1.IdentityService/RenewToken": _staff(_A.NONE, "goes on with a session on record"),
+    "/cordon.v1.IdentityService/StepUp": _staff(_A.ALTERATION),
+    "/cordon.v1.IdentityService/SignOut": _staff(_A.ALTERATION),
     "/cordon.v1.IdentityService/WhoAmI": Permission(
         _STAFF, EVERYONE, _A.NONE, "tells the caller of himself", person_optional=True
     ),
-    "/cordon.v1.IdentityService/ChangePassword": _own(_A.ALTERATION),
+    "/cordon.v1.IdentityService/ChangePassword": _staff(_A.ALTERATION),
     "/cordon.v1.IdentityService/CreateUser": _administration(),
     "/cordon.v1.IdentityService/GetUser": Permission(
         _at(Role.ADMIN), _ADMINISTRATOR, _A.CONSULTATION

@@ -144,8 +144,8 @@ def record_certificate(
     return record
 
 
-def forget_old(txn: Transaction, now: datetime) -> int:
-    """Removes the records of certificates that expired long ago; how many they were."""
+def forget_old(txn: Transaction, now: datetime) -> None:
+    """Removes the records of certificates that expired long ago."""
     old = [
         (key, record)
         for key, record in txn.scan(CERTIFICATES)
@@ -154,13 +154,11 @@ def forget_old(txn: Transaction, now: datetime) -> int:
     for key, record in old:
         txn.delete(CERTIFICATES, key)
         txn.delete(CERTIFICATE_KEYS, bytes.fromhex(record.sha256))
-    return len(old)
 
 
 def is_revoked(txn: Transaction, sha256: str) -> bool:
     """Whether a certificate is on the deny list, as the transaction sees it."""
-    key = txn.get(CERTIFICATE_KEYS, bytes.fromhex(sha256))
-    record = txn.get(CERTIFICATES, key) if key is not None else None
+    record = _find(txn, sha256)
     return record is not None and record.revoke_time is not None
 
 
@@ -178,9 +176,13 @@ def _of(txn: Transaction, spiffe_id: str) -> Iterator[CertificateRecord]:
     yield from found
 
 
-def _found(txn: Transaction, sha256: str) -> CertificateRecord:
+def _find(txn: Transaction, sha256: str) -> CertificateRecord | None:
     key = txn.get(CERTIFICATE_KEYS, bytes.fromhex(sha256))
-    record = txn.get(CERTIFICATES, key) if key is not None else None
+    return txn.get(CERTIFICATES, key) if key is not None else None
+
+
+def _found(txn: Transaction, sha256: str) -> CertificateRecord:
+    record = _find(txn, sha256)
     if record is None:
         raise NotFound(f"no certificate {sha256} is on record; see: cordon admin cert list")
     return record

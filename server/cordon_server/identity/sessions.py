@@ -94,12 +94,11 @@ def end_session(txn: Transaction, session: SessionRecord) -> None:
     txn.delete(SESSIONS, _key(session.user_id, session.session_id))
 
 
-def end_sessions(txn: Transaction, user_id: str, *, but: str = "") -> int:
-    """Ends all of a person's sessions but one; how many they were."""
-    ending = [each for each in sessions_of(txn, user_id) if each.session_id != but]
-    for session in ending:
-        end_session(txn, session)
-    return len(ending)
+def end_sessions(txn: Transaction, user_id: str, *, but: str = "") -> None:
+    """Ends all of a person's sessions but one."""
+    for session in sessions_of(txn, user_id):
+        if session.session_id != but:
+            end_session(txn, session)
 
 
 def _key(user_id: str, session_id: str) -> bytes:

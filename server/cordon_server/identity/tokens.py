@@ -28,6 +28,8 @@ TOKEN_LIFE_MAX = timedelta(minutes=10)
 TOKEN_CHARACTERS_MAX = 2048
 SKEW_MAX = timedelta(seconds=5)
 """How far ahead of this clock a token may have been issued: the clock may be set back a little."""
+SIGN_IN = "sign in with: cordon admin sign-in"
+"""The next step wherever a person has to show who he is."""
 
 _FORM = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _JWS = jwt.PyJWS(algorithms=[ALGORITHM])
@@ -165,7 +167,3 @@ def _base64url(content: bytes) -> str:
 
 def _refused(reason: str, words: str) -> Unauthenticated:
     return Unauthenticated(f"{words}; {SIGN_IN}", reason=f"TOKEN_{reason}")
-
-
-SIGN_IN = "sign in with: cordon admin sign-in"
-"""The next step wherever a person has to show who he is."""

@@ -77,7 +77,7 @@ class Users:
         )
 
         def act(txn: Transaction) -> None:
-            if txn.get(USERS, user_id.encode()) is not None:
+            if find_user(txn, user_id) is not None:
                 raise AlreadyExists(
                     f"user {user_id} is registered already; choose another name (a revoked name "
                     "stays taken)"

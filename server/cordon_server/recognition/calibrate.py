@@ -19,7 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Protocol
 
 import numpy as np
@@ -209,7 +211,7 @@ def _frames_per_s(trials: list[Trial]) -> float:
         trial.embed(FACES_TYPICAL)
         return 1
 
-    return _per_second([lambda trial=trial: frame(trial) for trial in trials], FRAMES_TRIAL_S)  # type: ignore[misc]  # bound now
+    return _per_second([partial(frame, trial) for trial in trials], FRAMES_TRIAL_S)
 
 
 def _rate(models: CalibratedModels, workers: int, batch: int, watch: Watch | None = None) -> float:
@@ -253,7 +255,7 @@ def _median_s(work: Callable[[], object]) -> float:
         began_s = time.perf_counter()
         work()
         times.append(time.perf_counter() - began_s)
-    return sorted(times)[REPEATS // 2]
+    return median(times)
 
 
 def _crops(batch: int) -> NDArray[np.float32]:

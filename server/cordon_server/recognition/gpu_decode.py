@@ -21,7 +21,7 @@ from cordon_server.domain import DeviceLost
 from cordon_server.recognition.decode import Decoder, Picture
 from cordon_server.recognition.limits import FrameLimits
 from cordon_server.recognition.models.buckets import DeviceFull
-from cordon_server.recognition.models.cuda import is_out_of_memory
+from cordon_server.recognition.models.cuda import translated
 from cordon_server.recognition.models.lane import Lane
 
 if TYPE_CHECKING:
@@ -122,19 +122,13 @@ class GpuPictures:
         return done
 
     def _decoded(self, works: Sequence[tuple[bytes, Image]]) -> list[bool]:
-        try:
+        with translated("The GPU failed to decode"):
             images = self._decode([jpeg for jpeg, _ in works])
             whole = [
                 image is not None and self._begin_copy(image, buffer)
                 for image, (_, buffer) in zip(images, works, strict=True)
             ]
             self.memory.wait()
-        except (DeviceFull, DeviceLost):
-            raise
-        except Exception as error:  # nvImageCodec raises RuntimeError for everything.
-            if is_out_of_memory(error):
-                raise DeviceFull(str(error)) from error
-            raise DeviceLost(f"The GPU failed to decode: {error}", reason="DEVICE_LOST") from error
         return whole
 
     def _decode(self, jpegs: Sequence[bytes]) -> list[Any]:
@@ -231,11 +225,13 @@ def _what_is_wrong(pictures: GpuPictures) -> str | None:
     for channel in range(3):
         picture[:, channel * 32 : (channel + 1) * 32, channel] = 200
     jpeg: bytes = simplejpeg.encode_jpeg(picture, quality=95, colorspace="BGR")
-    found, expected = pictures.memory.pinned_bytes(picture.size), Decoder().decode(jpeg)
-    buffer = found.reshape(picture.shape)
+    expected = Decoder().decode(jpeg)
     try:
+        buffer = pictures.memory.pinned_bytes(picture.size).reshape(picture.shape)
         if not pictures.decode(jpeg, buffer):
             return "nvImageCodec cannot decode a plain JPEG; is nvidia-nvjpeg installed?"
+    except DeviceFull as full:
+        return str(full)
     except DeviceLost as lost:
         return lost.message
     apart = float(np.abs(buffer.astype(np.int16) - expected).mean())

@@ -324,8 +324,12 @@ def _our_fault(frame: Frame, error: BaseException) -> OurFault:
 
 def _without_frames(error: E) -> E:
     """The error without the stack it came through: its variables are the picture (R1)."""
-    each: BaseException | None = error
-    while each is not None:
-        each.__traceback__ = None
-        each = each.__cause__ or each.__context__
+    seen: list[BaseException] = []
+    behind: list[BaseException | None] = [error]
+    while behind:
+        each = behind.pop()
+        if each is not None and each not in seen:
+            each.__traceback__ = None
+            seen.append(each)
+            behind += (each.__cause__, each.__context__)
     return error

@@ -53,7 +53,7 @@ class Visits:
         self._logged[stream] = {}
 
     def left(self, stream: str) -> None:
-        """A camera is gone and its tracks with it; frames still in work change nothing of that."""
+        """A camera is gone and its tracks with it; what is logged later is not remembered."""
         self._logged.pop(stream, None)
 
     def news(self, stream: str, sightings: Sequence[Sighting], now_s: float) -> list[News]:

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from cordon_admin.checkup import SERVER_TIME_KEY, examine
 from cordon_client.errors import ExitCode
 from cordon_client.output import Format
-from tests.unit.client.pki import Authority
+from tests.helpers.pki import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

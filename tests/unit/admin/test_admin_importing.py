@@ -18,7 +18,7 @@ from cordon.v1.watchlist_pb2_grpc import (
 from cordon_admin.importing import IN_FLIGHT_MAX, Import
 from cordon_admin.rows import rows_of
 from cordon_client.errors import ClientError, ExitCode
-from tests.unit.client.pki import Authority
+from tests.helpers.pki import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

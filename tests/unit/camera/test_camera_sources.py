@@ -21,20 +21,13 @@ from cordon_camera.sources.pace import Metronome, Pace
 from cordon_camera.sources.picture import Picture
 from cordon_client.errors import ClientError
 from tests.helpers import pictures
+from tests.helpers.camera_run import file_of, folder_of
 
 FAST = StreamSettings(realtime=False)
 
 
 def read(source: SourceSettings, stream: StreamSettings = FAST) -> list[Picture]:
     return list(open_source(source, stream).frames())
-
-
-def file_of(path: Path) -> SourceSettings:
-    return SourceSettings(SourceKind.FILE, path=path)
-
-
-def folder_of(path: Path) -> SourceSettings:
-    return SourceSettings(SourceKind.FOLDER, path=path)
 
 
 def fault_of(source: SourceSettings) -> Fault:

@@ -9,7 +9,7 @@ import typer
 
 from cordon_client.cli import default_folder, identity_for, run
 from cordon_client.errors import ClientError, ExitCode
-from tests.unit.client.pki import Authority
+from tests.helpers.pki import Authority
 
 
 async def fails(error: BaseException) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from cordon_client.dates import renewal_wait, validity_of
-from tests.unit.client.pki import Authority
+from tests.helpers.pki import Authority
 
 SECOND = timedelta(seconds=1)
 

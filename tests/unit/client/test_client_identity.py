@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from cordon_client.errors import ClientError, ExitCode
 from cordon_client.identity import load_identity, make_key_and_csr, save_identity, split_address
-from tests.unit.client.pki import Authority
+from tests.helpers.pki import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from cordon_client.channel import call, connected
 from cordon_client.errors import ClientError, ExitCode
 from cordon_client.identity import ClientIdentity, write_private
 from cordon_client.session import Session, load_session, save_session
-from tests.unit.client.pki import Authority
+from tests.helpers.pki import Authority
 
 PASSWORD = "right"
 

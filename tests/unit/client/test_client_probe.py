@@ -16,7 +16,7 @@ from grpc_health.v1.health import aio as health
 from cordon_client.channel import call, connected
 from cordon_client.errors import ClientError, ExitCode
 from cordon_client.probe import diagnose
-from tests.unit.client.pki import DAY, Authority, Leaf
+from tests.helpers.pki import DAY, Authority, Leaf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,7 +17,7 @@ from cordon.v1.match_pb2_grpc import MatchServiceServicer, add_MatchServiceServi
 from cordon_client.errors import ClientError, ExitCode
 from cordon_control.follow import Enough, Follower
 from cordon_control.watch import Printer
-from tests.unit.client.pki import Authority
+from tests.helpers.pki import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -57,6 +57,12 @@ class TrackingAnalyser:
                 raise ValueError
             except ValueError as cause:
                 raise InvalidFrame("bad", reason="FRAME_NOT_JPEG") from cause
+        if jpeg.startswith(b"worse"):
+            try:
+                raise ValueError
+            except ValueError:
+                # Another cause than what was being handled: two errors lie behind this one.
+                raise InvalidFrame("worse", reason="FRAME_NOT_JPEG") from KeyError()
         if jpeg.startswith(b"bug"):
             raise ZeroDivisionError
         if tracks is not None:
@@ -184,7 +190,7 @@ def _without_gc() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.mark.parametrize("begins", [b"fine", b"bad", b"bug"])
+@pytest.mark.parametrize("begins", [b"fine", b"bad", b"worse", b"bug"])
 def test_no_frame_is_kept_once_it_is_answered_whatever_became_of_it(
     engine: Engine, begins: bytes
 ) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import simplejpeg
 import structlog.testing
+from numpy.typing import NDArray
 
 from cordon_server.domain import DeviceLost, InvalidFrame
 from cordon_server.recognition import gpu_decode
@@ -20,6 +21,7 @@ from cordon_server.recognition.analyse import Analyser
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.decode import Decoder
 from cordon_server.recognition.gpu_decode import GpuDecoder, GpuPictures, open_gpu_pictures
+from cordon_server.recognition.models.buckets import DeviceFull
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.picture import decode_picture
 from cordon_server.recognition.tracks import CameraTracks
@@ -246,3 +248,18 @@ def test_one_that_does_not_work_here_is_not_taken(
 
     assert logs[-1]["event"] == "decode.on_cpu"
     assert logs[-1]["log_level"] == "warning"
+
+
+def test_where_no_host_memory_can_be_pinned_the_cpu_decodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Full(codec.PictureMemory):
+        def pinned_bytes(self, count: int) -> NDArray[np.uint8]:
+            raise DeviceFull("cudaHostAlloc: cudaErrorMemoryAllocation (2)")
+
+    monkeypatch.setattr(gpu_decode, "_MODULE", "tests.helpers.codec")
+
+    with structlog.testing.capture_logs() as logs:
+        assert open_gpu_pictures(Full()) is None
+
+    assert "cudaHostAlloc" in logs[-1]["why"]

@@ -44,6 +44,10 @@ def a_peer(role: Role = Role.ADMIN, name: str = "first", sha256: str = "ab" * 32
     return Peer(SpiffeId(SITE, role, name), *life, sha256, 7)
 
 
+def bearer(token: str) -> tuple[str, str]:
+    return "authorization", f"Bearer {token}"
+
+
 def a_user(
     user_id: str = "anna",
     *roles: PersonRole,

@@ -11,7 +11,7 @@ from cordon_server.identity.calls import NEVER, Call
 from cordon_server.identity.names import PersonRole, Role
 from cordon_server.identity.people import Person
 from cordon_server.identity.users import UserRecord, UserState, put_user
-from tests.unit.server.persons import RULES, WHO_AM_I, Desk, a_peer, a_user
+from tests.unit.server.persons import RULES, WHO_AM_I, Desk, a_peer, a_user, bearer
 from tests.unit.server.rooms import NOON
 
 REASON = "cordon-justification"
@@ -19,10 +19,6 @@ SUBSCRIBE = "/cordon.v1.MatchService/SubscribeMatches"
 IMPORT = "/cordon.v1.WatchlistService/ImportReferences"
 LIST = "/cordon.v1.DeploymentService/ListDeployments"
 REVOKE = "/cordon.v1.MachineService/RevokeCertificate"
-
-
-def bearer(token: str) -> tuple[str, str]:
-    return "authorization", f"Bearer {token}"
 
 
 def reason_of(error: pytest.ExceptionInfo[NotPermitted | Unauthenticated]) -> str:

@@ -56,6 +56,20 @@ async def test_a_machine_tries_thirty_names_and_no_more(desk: Desk, anna: UserRe
     assert await outcome(desk, password=PASSWORD, machine="second") == "signed in"
 
 
+async def test_whoever_is_kept_waiting_hears_what_would_end_it(
+    desk: Desk, anna: UserRecord
+) -> None:
+    for _ in range(10):
+        await outcome(desk, "nobody")
+    with pytest.raises(LimitReached, match=r"this name.*user unlock"):
+        await sign_in(desk, "nobody")
+    for number in range(20):
+        await outcome(desk, f"name-{number}")
+
+    with pytest.raises(LimitReached, match=r"this machine.*on another machine"):
+        await sign_in(desk)
+
+
 async def test_who_has_one_name_cannot_clear_his_machine(desk: Desk, anna: UserRecord) -> None:
     outcomes = []
     for number in range(31):

@@ -18,6 +18,7 @@ from cordon_server.domain import (
 from cordon_server.recognition.line import FrameFate, Outcome
 from cordon_server.recognition.load import Advice
 from cordon_server.sessions.camera import CameraSession, Halted, HaltReason, check_clock
+from tests.unit.server.live_rooms import heard
 from tests.unit.server.rooms import NOON, a_frame
 
 SKEW_MAX = timedelta(seconds=30)
@@ -57,13 +58,6 @@ def a_session(credit: int = 2) -> tuple[CameraSession, Box]:
 
 def processed(frame: Frame, searched: int = 1) -> Outcome:
     return Outcome(frame, FrameFate.PROCESSED, FrameResult(FaceCounts(searched=searched), ()))
-
-
-async def heard(session: CameraSession) -> Outcome | Halted | None:
-    """What comes next but for advice."""
-    while isinstance(answer := await asyncio.wait_for(session.next_answer(), 5), Advice):
-        pass
-    return answer
 
 
 async def test_a_frame_goes_to_the_mailbox_and_its_answer_to_the_camera() -> None:

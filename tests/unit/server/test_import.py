@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from tests.unit.server.rooms import (
 )
 
 ACCEPTED = watchlist_pb2.ENROL_OUTCOME_ACCEPTED
+EXISTS = watchlist_pb2.ENROL_OUTCOME_ALREADY_ENROLLED
 REJECTED = watchlist_pb2.ENROL_OUTCOME_REJECTED
 WAIT_S = 10
 
@@ -58,20 +60,9 @@ class Context:
 
 async def test_of_two_rows_with_one_face_the_first_is_accepted(tmp_path: Path) -> None:
     images = [picture(10), b"nobody", b"nobody either", picture(10, take=2)]
-    assert len(images) <= EXAMINED_AHEAD
-    with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(EXAMINED_AHEAD) as examiners:
-        environment = open_environment(tmp_path / "list", TABLES, writer)
-        watchlist = Watchlist(
-            environment,
-            lambda: Gallery(model_id=MODEL, dimension=DIMENSION, threshold=0.5),
-            ListRules(0.5, 0.8, entries_max=4, references_per_entry_max=7),
-            examiner=FirstIsSlowest(images[0], images[-1]),
-            executor=examiners,
-            clock=Clock(),
-        )
 
-        written = await asyncio.wait_for(imported(watchlist, images), WAIT_S)
-        await environment.close()
+    async with slow_at_first(tmp_path, images) as watchlist:
+        written = await imported(watchlist, images)
 
     assert [(report.row, report.outcome) for report in written] == [
         (1, ACCEPTED),
@@ -80,6 +71,38 @@ async def test_of_two_rows_with_one_face_the_first_is_accepted(tmp_path: Path) -
         (4, REJECTED),
     ]
     assert written[3].reasons[0].reference == written[0].reference
+
+
+async def test_it_is_the_first_with_a_picture_between_that_is_on_the_list_already(
+    tmp_path: Path,
+) -> None:
+    images = [picture(10), picture(50), picture(10, take=2)]
+
+    async with slow_at_first(tmp_path, images) as watchlist:
+        before = await imported(watchlist, [b"nobody", images[1]])
+        written = await imported(watchlist, images)
+
+    assert [report.outcome for report in before] == [REJECTED, ACCEPTED]
+    assert [report.outcome for report in written] == [ACCEPTED, EXISTS, REJECTED]
+    assert written[2].reasons[0].reference == written[0].reference
+
+
+@asynccontextmanager
+async def slow_at_first(folder: Path, images: list[bytes]) -> AsyncIterator[Watchlist]:
+    """A list that has the first of the pictures examined when it has the last."""
+    assert len(images) <= EXAMINED_AHEAD
+    with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(EXAMINED_AHEAD) as examiners:
+        environment = open_environment(folder / "list", TABLES, writer)
+        async with asyncio.timeout(WAIT_S):
+            yield Watchlist(
+                environment,
+                lambda: Gallery(model_id=MODEL, dimension=DIMENSION, threshold=0.5),
+                ListRules(0.5, 0.8, entries_max=4, references_per_entry_max=7),
+                examiner=FirstIsSlowest(images[0], images[-1]),
+                executor=examiners,
+                clock=Clock(),
+            )
+        await environment.close()
 
 
 async def imported(

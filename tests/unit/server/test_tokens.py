@@ -16,7 +16,7 @@ from cordon_server.domain import CordonError, Unauthenticated
 from cordon_server.identity.names import PersonRole
 from cordon_server.identity.tokens import TOKEN_CHARACTERS_MAX, TOKEN_LIFE_MAX
 from tests.unit.server.forgery import KINDS, Forger, encode, forger
-from tests.unit.server.persons import PASSWORD, RULES, Desk, a_peer, a_user
+from tests.unit.server.persons import PASSWORD, RULES, Desk, a_peer, a_user, bearer
 
 KINDS_MIN = 40
 
@@ -30,10 +30,6 @@ def refusal(desk: Desk, *metadata: tuple[str, str | bytes]) -> str:
     except CordonError as other:
         return type(other).__name__
     return "accepted"
-
-
-def bearer(token: str) -> tuple[str, str]:
-    return "authorization", f"Bearer {token}"
 
 
 def test_forged_tokens_are_accepted_in_none_of_at_least_forty_kinds(desk: Desk) -> None:

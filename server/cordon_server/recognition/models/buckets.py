@@ -81,7 +81,7 @@ class Buckets:
         return self.sizes(kind)[-1]
 
     def limit(self, network: str, rows_max: int) -> None:
-        """Tries no larger size for that network; before anything runs."""
+        """Tries no larger size for that network from now on; what is warm stays as it is."""
         fit = tuple(size for size in self._wanted[network] if size <= rows_max)
         self._wanted[network] = fit or self._wanted[network][:1]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
 from cordon_server.domain import ModelRefused
+from cordon_server.recognition.models.graph import attributes_of, constants_of
 
 Numbers = NDArray[np.float64]
 
@@ -60,8 +60,7 @@ class Chain:
 def read_chain(model: onnx.ModelProto) -> Chain:
     """The layers of an embedder; ModelRefused where it has another form."""
     constants = {
-        tensor.name: numpy_helper.to_array(tensor).astype(np.float64)
-        for tensor in model.graph.initializer
+        name: value.astype(np.float64) for name, value in constants_of(model.graph).items()
     }
     chain = Chain(model.graph.input[0].name, model.graph.output[0].name)
     value = chain.input
@@ -70,7 +69,7 @@ def read_chain(model: onnx.ModelProto) -> Chain:
         if read is None or node.input[0] != value:
             raise _refused(node, "is not one of a single line of convolutions and PRelus")
         given = [constants[name] for name in node.input[1:] if name in constants]
-        read(chain, node, given, {a.name: helper.get_attribute_value(a) for a in node.attribute})
+        read(chain, node, given, attributes_of(node))
         value = node.output[0]
     if value != chain.output or not chain.matrix.size or not all(x.bent for x in chain.layers):
         raise ModelRefused("The embedder does not end in one matrix after PRelus.")

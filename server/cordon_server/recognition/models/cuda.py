@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cordon_server.domain import DeviceLost
 from cordon_server.recognition.models.buckets import DeviceFull, Kind
 
-__all__ = ["Memory", "SessionDevice", "cuda_options", "is_out_of_memory"]
+__all__ = ["Memory", "SessionDevice", "cuda_options", "is_out_of_memory", "translated"]
 
 log = structlog.get_logger(__name__)
 
@@ -139,7 +139,7 @@ class SessionDevice:
     def load(self, kind: Kind, size: int) -> float:
         """See `Device`. A graph is captured, compared with the launches it stands for, and kept
         where it is faster."""
-        with _translated():
+        with translated():
             ready = self._ready[kind, size] = self._made_ready(kind, size)
             taken_s = self._timed(kind, ready)
         if not self._captures:
@@ -149,7 +149,7 @@ class SessionDevice:
         except Exception as error:
             # A capture that broke off leaves its stream unusable: everything is opened anew.
             self._no_graphs(error)
-            with _translated():
+            with translated():
                 self._sessions = self._open_sessions(False)
             if is_out_of_memory(error):
                 raise DeviceFull(str(error)) from error
@@ -159,13 +159,13 @@ class SessionDevice:
         """See `Device`. What no warm-up has made ready gets no graph: a capture stands no other
         thread's work on the device."""
         if (kind, size) not in self._ready:
-            with _translated():
+            with translated():
                 self._ready[kind, size] = self._made_ready(kind, size)
         return self._ready[kind, size].staged
 
     def run(self, kind: Kind, size: int) -> list[Rows]:
         """See `Device`."""
-        with _translated():
+        with translated():
             ready = self._ready[kind, size]
             self._run(kind, ready)
         return ready.outputs
@@ -174,7 +174,7 @@ class SessionDevice:
         """See `Device`."""
         ready = self._ready.pop((kind, size), None)
         if ready is not None and ready.graph_id != _NO_GRAPH:
-            with _translated():
+            with translated():
                 self._sessions[kind.network].release_captured_graph(int(ready.graph_id))
 
     def graphs(self, kind: Kind) -> list[int]:
@@ -281,13 +281,13 @@ def _agree(found: Rows, expected: Rows) -> bool:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """What a session raises, as DeviceFull or DeviceLost."""
+def translated(failed: str = "The GPU failed") -> Iterator[None]:
+    """What a library raises that uses the device, as DeviceFull or DeviceLost."""
     try:
         yield
     except (DeviceFull, DeviceLost):
         raise
-    except Exception as error:  # onnxruntime's errors share no public base.
+    except Exception as error:  # Neither onnxruntime's nor nvImageCodec's have a base of their own.
         if is_out_of_memory(error):
             raise DeviceFull(str(error)) from error
-        raise DeviceLost(f"The GPU failed: {error}", reason="DEVICE_LOST") from error
+        raise DeviceLost(f"{failed}: {error}", reason="DEVICE_LOST") from error

@@ -5,6 +5,8 @@ Pure: a model in, the same model out, changed in place. Knows no files and opens
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx.version_converter
@@ -36,7 +38,7 @@ def refuse_external_data(model: onnx.ModelProto, name: str) -> None:
 
 def fold_constants(model: onnx.ModelProto) -> None:
     """Computes every DequantizeLinear, Reshape and Constant over constants once, here."""
-    constants = _constants(model.graph)
+    constants = constants_of(model.graph)
     kept = []
     for node in model.graph.node:
         value = _folded(node, constants)
@@ -55,7 +57,7 @@ def rewrite_prelu(model: onnx.ModelProto) -> None:
     and Relu stay in the blocked layout. Where only a convolution takes the result, its weights take
     the factor (1-a), and a/(1-a)*x + Relu(x) is left to compute.
     """
-    constants = _constants(model.graph)
+    constants = constants_of(model.graph)
     takers = _takers(model.graph)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
@@ -86,7 +88,7 @@ def free_axes(model: onnx.ModelProto, *, height_and_width: bool) -> None:
     A Reshape to a constant shape that begins with 1 keeps its input's batch axis instead.
     """
     graph = model.graph
-    constants = _constants(graph)
+    constants = constants_of(graph)
     del graph.value_info[:]
     for node in graph.node:
         shape = constants.get(node.input[1]) if node.op_type == "Reshape" else None
@@ -139,6 +141,16 @@ def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     return tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)
 
 
+def constants_of(graph: onnx.GraphProto) -> Constants:
+    """The initialisers by name."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """A node's attributes by name, those that are left to their defaults missing."""
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+
+
 def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
     copies = []
     for node in nodes:
@@ -183,10 +195,6 @@ def _tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
     return found
 
 
-def _constants(graph: onnx.GraphProto) -> Constants:
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-
-
 def _folded(node: onnx.NodeProto, constants: Constants) -> NDArray[np.generic] | None:
     """What the node computes, if it is one that is folded and all it takes is constant."""
     if node.op_type == "Constant" and node.attribute[0].name == "value":
@@ -202,7 +210,7 @@ def _folded(node: onnx.NodeProto, constants: Constants) -> NDArray[np.generic] |
 
 def _dequantised(node: onnx.NodeProto, inputs: list[NDArray[np.generic]]) -> NDArray[np.float32]:
     """(quantised - zero point) * scale, per tensor, per axis or per block, as ONNX defines it."""
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     quantised = inputs[0].astype(np.float64)
     axis = int(attributes.get("axis", 1))
     block = int(attributes.get("block_size", 0))
@@ -249,7 +257,7 @@ def _scale_into_convolution(
     node = takers[0]
     if len(takers) != 1 or node is None or node.op_type != "Conv" or node.input[1] not in constants:
         return False
-    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+    groups = attributes_of(node).get("group", 1)
     weights = constants[node.input[1]].astype(np.float64)
     channels = weights.shape[1] * groups
     if factor.size != channels or float(np.abs(factor).min()) < _FACTOR_MIN:

@@ -8,14 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from cordon_server.recognition.models.graph import replace_initialisers, replace_nodes
+from cordon_server.recognition.models.graph import (
+    Constants,
+    attributes_of,
+    constants_of,
+    replace_initialisers,
+    replace_nodes,
+)
 
 STRIDES = (8, 16, 32)
 PARTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
@@ -29,8 +35,6 @@ _ENDS = dict(zip(PARTS, accumulate(PARTS.values()), strict=True))
 _VALUES = {part: slice(_ENDS[part] - width, _ENDS[part]) for part, width in PARTS.items()}
 _SCORES = 2
 _WIDTH = DETECTOR_OUTPUTS[CELLS]
-
-Constants = dict[str, NDArray[np.generic]]
 
 
 def part_name(part: str, stride: int) -> str:
@@ -60,7 +64,7 @@ def join_heads(model: onnx.ModelProto) -> None:
     convolutions work on. The four heads of a stride become one where they have the form that YuNet
     is published in, which saves a tenth of the detector; elsewhere outputs are put side by side.
     """
-    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    constants = constants_of(model.graph)
     makers = {node.output[0]: node for node in model.graph.node}
     heads = [[_head(part, stride, makers, constants) for part in PARTS] for stride in STRIDES]
     whole = [[head for head in each if head is not None] for each in heads]
@@ -95,7 +99,7 @@ def _head(
         found.append(node)
         value = node.input[0]
     transpose, filtered, tapped = found[-3:]
-    if list(_attributes(transpose).get("perm", [])) != [0, 2, 3, 1]:
+    if list(attributes_of(transpose).get("perm", [])) != [0, 2, 3, 1]:
         return None
     width = PARTS[part]
     tap, filter_ = _layer(tapped, 1, 1, constants), _layer(filtered, 3, width, constants)
@@ -104,7 +108,7 @@ def _head(
 
 def _layer(node: onnx.NodeProto, side: int, groups: int, constants: Constants) -> _Layer | None:
     """A convolution of stride 1 whose map keeps its size, with a bias; None for any other."""
-    given = _attributes(node)
+    given = attributes_of(node)
     usual = (
         given.get("group", 1) == groups
         and set(given.get("strides", [1])) == {1}
@@ -171,7 +175,3 @@ def _needed(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
             wanted |= set(node.input)
             kept.append(node)
     return kept[::-1]
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute}

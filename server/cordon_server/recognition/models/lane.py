@@ -239,10 +239,8 @@ def _stopped() -> DeviceLost:
     return DeviceLost("The device was let go; the server is stopping.", reason="STOPPING")
 
 
-def _again(lost: BaseException) -> BaseException:
+def _again(lost: DeviceLost) -> DeviceLost:
     """The same for another thread: one exception raised in many would collect their tracebacks."""
-    if not isinstance(lost, DeviceLost):
-        return lost
     again = DeviceLost(lost.message, reason=lost.reason)
     again.__cause__ = lost
     return again

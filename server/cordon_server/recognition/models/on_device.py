@@ -14,7 +14,7 @@ from cordon_server.recognition.models.buckets import Buckets, Device, Kind
 from cordon_server.recognition.models.lane import Lane
 from cordon_server.recognition.models.prepare import CROP_SIZE
 
-__all__ = ["SIZES", "OnDevice", "OpenedDevice"]
+__all__ = ["DETECTOR", "EMBEDDER", "SIZES", "OnDevice", "OpenedDevice"]
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +24,6 @@ DETECTOR, EMBEDDER = "detector", "embedder"
 SIZES = {DETECTOR: (1, 2, 4, 8, 16, 32), EMBEDDER: (1, 2, 4, 8, 16, 32, 64)}
 """Batches that are tried. Powers of two: less than half of one is padding, and giving the largest
 up halves it. More frames than 32 would be more than a server's cameras have under way at once."""
-
-
 SQUARES_MAX = 4
 """Square pictures are those of enrolment, and come one or a few at a time."""
 

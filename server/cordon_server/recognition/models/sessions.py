@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cordon_server.domain import DeviceLost, ModelRefused, ProviderUnavailable
 from cordon_server.recognition.models.cuda import SessionDevice, cuda_options
 from cordon_server.recognition.models.cudart import load_cudart
-from cordon_server.recognition.models.on_device import OnDevice
+from cordon_server.recognition.models.on_device import DETECTOR, EMBEDDER, OnDevice
 from cordon_server.recognition.models.pack import ModelPack, read_pinned
 from cordon_server.recognition.models.prepare import (
     CROP_SIZE,
@@ -170,17 +170,14 @@ def _on_cuda(prepared: PreparedPack) -> Models:
     _preload_cuda_libraries()
     runtime = load_cudart()
     prepared = prepared.for_provider("cuda")
-    files = {"detector": prepared.detector, "embedder": prepared.embedder}
+    files = {DETECTOR: prepared.detector, EMBEDDER: prepared.embedder}
 
     def open_sessions(graphs: bool) -> dict[str, ort.InferenceSession]:
         options = cuda_options(graphs=graphs)
         return {name: _session(file, "cuda", 1, options) for name, file in files.items()}
 
-    device = SessionDevice(
-        open_sessions,
-        runtime,
-        {"detector": tuple(DETECTOR_OUTPUTS), "embedder": ()},
-    )
+    outputs = {DETECTOR: tuple(DETECTOR_OUTPUTS), EMBEDDER: ()}
+    device = SessionDevice(open_sessions, runtime, outputs)
     return Models(prepared.pack, "cuda", OnDevice(device))
 
 
@@ -190,9 +187,8 @@ def _session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = (
-        4  # Fatal only: what fails comes back as an exception or is checked.
-    )
+    # Fatal only: what fails comes back as an exception or is checked.
+    options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if provider == "cuda":
         # Patterns are laid out anew for each shape, which a captured graph may not see.

@@ -1,4 +1,4 @@
-"""Certificates for tests: a small authority, and real gRPC and TLS servers that use it."""
+"""Certificates of clients and servers for tests, by a small authority that no site has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from cordon_client.identity import ClientIdentity, load_identity, save_identity
 if TYPE_CHECKING:
     from pathlib import Path
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+LIFE = (-HOUR, DAY)
+"""From and until now, so that nobody renews it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Authority:
     def leaf(
         self,
         *names: x509.GeneralName,
-        life: tuple[timedelta, timedelta] = (-DAY, DAY),
+        life: tuple[timedelta, timedelta] = LIFE,
     ) -> Leaf:
         """A certificate for the names, good from and until now plus `life`."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -64,9 +66,7 @@ class Authority:
         )
         return Leaf(certificate.public_bytes(serialization.Encoding.PEM), key_pem)
 
-    def server(
-        self, address: str = "127.0.0.1", life: tuple[timedelta, timedelta] = (-DAY, DAY)
-    ) -> Leaf:
+    def server(self, address: str = "127.0.0.1", life: tuple[timedelta, timedelta] = LIFE) -> Leaf:
         """A server's certificate for one address."""
         return self.leaf(x509.IPAddress(ip_address(address)), life=life)
 
@@ -76,7 +76,7 @@ class Authority:
         server: str,
         *,
         role: str = "admin",
-        life: tuple[timedelta, timedelta] = (-DAY, DAY),
+        life: tuple[timedelta, timedelta] = LIFE,
         believes: Authority | None = None,
     ) -> ClientIdentity:
         """An identity folder, written and read back."""
