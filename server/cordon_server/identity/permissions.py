@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cordon_server.acts import AuditClass
 from cordon_server.domain import ConfigInvalid
 from cordon_server.identity.names import PersonRole, Role
 
@@ -22,19 +23,6 @@ class Scope(StrEnum):
     """The camera that the certificate names; a stream has no way to name another."""
     ASSIGNED_DEPLOYMENT = "assigned deployment"
     """Every deployment: none names whom it is assigned to, so whoever holds the role is."""
-
-
-class AuditClass(StrEnum):
-    """What a call does to personal data, in the words that its log has to use (R12)."""
-
-    COLLECTION = "collection"
-    ALTERATION = "alteration"
-    CONSULTATION = "consultation"
-    DISCLOSURE = "disclosure"
-    COMBINATION = "combination"
-    ERASURE = "erasure"
-    NONE = "none"
-    """Nothing; the row says why."""
 
 
 @dataclass(frozen=True, slots=True)

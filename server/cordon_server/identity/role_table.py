@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from cordon_server.acts import AuditClass
 from cordon_server.identity.permissions import (
     EVERYONE,
     MACHINES,
     PERMISSIONS,
-    AuditClass,
     Permission,
     Scope,
     words,
