@@ -29,7 +29,7 @@ class Act:
 
     kind: AuditClass
     action: str
-    """The full method name of a call, or `room.verb` of what the server does: `deployment.armed`."""
+    """The full method name of a call, or `room.verb` of what is done: `deployment.armed`."""
     deployment_id: str = ""
     """Empty where it concerns no deployment."""
     resource: str = ""
@@ -39,8 +39,8 @@ class Act:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     """What reports are computed from. Kept for ever: nothing about a person."""
     personal: Mapping[str, str] = field(default_factory=dict)
-    """Who acted (`person`), why (`justification`), on whom (`entry`): sealed before it is hashed, so
-    that the record stays whole when the key is gone."""
+    """Who acted (`person`), why (`justification`), on whom (`entry`): sealed before it is hashed,
+    so that the record stays whole when the key is gone."""
 
 
 class Recorder(Protocol):

@@ -36,6 +36,7 @@ from cordon_server.api.server import (
 from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.policy import load_policy
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.config import Settings
 from cordon_server.domain import DeviceLost
@@ -125,6 +126,7 @@ async def running(
     Health says NOT_SERVING from the first moment the port answers until models are warm and the
     galleries of armed deployments are loaded. Raises the `OurFault`s of a server that cannot start.
     """
+    policy = load_policy(settings.authority.policy)
     async with AsyncExitStack() as stack:
         # First what only one server may have: the data directory.
         stack.enter_context(locked(settings.storage.data))
@@ -230,7 +232,7 @@ async def running(
             server,
             recognition=RecognitionServicer(live, settings.limits, clock),
             matches=MatchServicer(live, subscribers_max=settings.limits.subscribers_max),
-            watchlist=WatchlistServicer(live, settings.watchlist.categories, settings.limits),
+            watchlist=WatchlistServicer(live, tuple(policy.categories), settings.limits),
             deployments=DeploymentServicer(
                 deployments, live, ledger, threshold_default=models.pack.score_threshold
             ),
@@ -262,6 +264,7 @@ async def running(
         guarding = [tasks.create_task(calls.run()), tasks.create_task(certificate.watch())]
         await server.start()
         await enrolling.start()
+        log.info("server.policy", policy=policy.name, digest=policy.digest.hex())
         log.info(
             "server.listening",
             host=settings.listen.host,

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from cordon_server.authority.policy import POLICY_FILE_ENDING
 from cordon_server.domain import ConfigInvalid
 from cordon_server.identity.attempts import AttemptLimits
 from cordon_server.identity.sessions import SessionRules
@@ -169,20 +170,19 @@ class People(_Section):
         )
 
 
-class Watchlist(_Section):
-    """Rules of the list."""
+class Authority(_Section):
+    """Who may be looked for, where, for how long and by whose decision: all of it in one file."""
 
-    categories: tuple[str, ...] = ("wanted", "missing", "court-order", "barred", "at-risk")
-    """The closed set of reasons to be listed (R6); there is no "other"."""
+    policy: str = "demo"
+    """A profile that comes with Cordon (uk-police, eu-ai-act, private-venue, demo), or a TOML file
+    of one's own, relative to the settings file."""
+
+
+class Watchlist(_Section):
+    """Rules of the list that are no policy."""
+
     duplicate_score: float = Field(0.80, gt=0, le=1)
     """A face this close to another entry's is refused as a duplicate."""
-
-    @field_validator("categories")
-    @classmethod
-    def _closed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or "other" in value:
-            raise ValueError("name at least one category, and none called 'other' (R6)")
-        return value
 
 
 class Advised(_Section):
@@ -225,6 +225,7 @@ class Settings(BaseSettings):
     decision: Decision = Decision()
     limits: Limits = Limits()
     people: People = People()
+    authority: Authority = Authority()
     watchlist: Watchlist = Watchlist()
     advice: Advised = Advised()
     storage: Storage = Storage()
@@ -293,13 +294,16 @@ def load_settings(file: Path, overrides: dict[str, dict[str, object]] | None = N
 
 
 def _absolute(settings: Settings, base: Path) -> Settings:
-    storage, recognition = settings.storage, settings.recognition
+    storage, recognition, policy = settings.storage, settings.recognition, settings.authority.policy
     places = {"data": base / storage.data, "certificates": base / storage.certificates}
     pack = base / recognition.model_pack if recognition.model_pack else None
+    if policy.endswith(POLICY_FILE_ENDING):
+        policy = str(base / policy)
     return settings.model_copy(
         update={
             "storage": storage.model_copy(update=places),
             "recognition": recognition.model_copy(update={"model_pack": pack}),
+            "authority": settings.authority.model_copy(update={"policy": policy}),
         }
     )
 

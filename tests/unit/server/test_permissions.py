@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cordon.v1 import match_pb2
+from cordon_server.acts import AuditClass
 from cordon_server.api.server import methods
 from cordon_server.domain import ConfigInvalid, NotPermitted, Unauthenticated
 from cordon_server.identity.admission import (
@@ -23,7 +24,6 @@ from cordon_server.identity.admission import (
 from cordon_server.identity.names import PersonRole, Role
 from cordon_server.identity.permissions import (
     PERMISSIONS,
-    AuditClass,
     check_complete,
     clash,
     permission,
