@@ -67,6 +67,7 @@ from cordon_server.parts import (
     decision_rule,
     decoder,
     load_rules,
+    open_keyring,
     open_pack,
     open_pictures,
     stream_limits,
@@ -132,6 +133,7 @@ async def running(
         stack.enter_context(locked(settings.storage.data))
         certificate = ServerCertificate(settings.storage.certificates, clock=clock)
         authority = load_authority(settings.storage.certificates)
+        keyring = await asyncio.to_thread(open_keyring, settings)
 
         writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="writer"))
         registry = Environment(
@@ -200,6 +202,7 @@ async def running(
         examining = stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix="examining"))
         opener = DeploymentOpener(
             folder=settings.deployments_folder,
+            keyring=keyring,
             model_id=models.pack.model_id,
             dimension=models.pack.dimension,
             size_bytes_max=settings.storage.size_bytes_max,

@@ -125,6 +125,7 @@ def init(
             "settings": str(made.settings),
             "certificates": str(folder / "certs"),
             "workstation": str(made.identity),
+            "site_passphrase_file": str(made.passphrase),
             "root": str(made.root),
             "root_passphrase": None if root_passphrase_file else passphrase,
             "administrator": admin,
@@ -136,6 +137,10 @@ def init(
     print(f"  settings        {made.settings}")
     print(f"  certificates    {folder / 'certs'}")
     print(f"  workstation     {made.identity}")
+    print(f"  its passphrase  {made.passphrase}")
+    print(
+        "                  The server needs it at every start. Never in one backup with the data."
+    )
     print(f"  root authority  {made.root}")
     if root_passphrase_file is None:
         print(f"  its passphrase  {passphrase}")
@@ -161,12 +166,14 @@ def run(
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C, then drain it. Logs are JSON lines on stderr."""
     from cordon_server.config import load_settings
+    from cordon_server.operations.hardening import keep_memory_private
     from cordon_server.operations.logs import configure_logs
 
     with _errors():
         settings = load_settings(config, _overrides(host, port, provider))
         os.umask(0o077)  # whatever is written here is for this account alone
         configure_logs(log_level.value)
+        keep_memory_private()
         asyncio.run(_serve(settings))
 
 

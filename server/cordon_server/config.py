@@ -203,6 +203,14 @@ class Storage(_Section):
     """Databases and prepared models; relative to the settings file."""
     certificates: Path = Path("certs")
     """The site's certificates and keys; relative to the settings file."""
+    passphrase_file: Path = Path("site-passphrase")
+    """The site's passphrase, one line, mode 0600; relative to the settings file. A systemd
+    credential `cordon-site-passphrase` goes before it; without either it is asked for at a
+    terminal. In one backup with the data it protects nothing there."""
+    never_backed_up: Path = Path("never-backed-up")
+    """The secret that old copies of the keyring cannot be opened without; relative to the settings
+    file. It changes with every deployment that ends. Never in a backup: a backup of it and of the
+    passphrase opens watchlists that were destroyed (R2)."""
     size_bytes_max: int = Field(8 * 2**30, ge=2**20)
     """Largest size of each database file."""
 
@@ -264,6 +272,10 @@ class Settings(BaseSettings):
     def models_folder(self) -> Path:
         return self.storage.data / "models"
 
+    @property
+    def keyring_file(self) -> Path:
+        return self.storage.data / "keyring"
+
 
 def load_settings(file: Path, overrides: dict[str, dict[str, object]] | None = None) -> Settings:
     """The settings of a file, then the environment, then `overrides` ({section: {field: value}}).
@@ -295,7 +307,8 @@ def load_settings(file: Path, overrides: dict[str, dict[str, object]] | None = N
 
 def _absolute(settings: Settings, base: Path) -> Settings:
     storage, recognition, policy = settings.storage, settings.recognition, settings.authority.policy
-    places = {"data": base / storage.data, "certificates": base / storage.certificates}
+    names = ("data", "certificates", "passphrase_file", "never_backed_up")
+    places = {name: base / getattr(storage, name) for name in names}
     pack = base / recognition.model_pack if recognition.model_pack else None
     if policy.endswith(POLICY_FILE_ENDING):
         policy = str(base / policy)

@@ -1,4 +1,4 @@
-"""Recognition's parts that the settings alone make: models, calibration, limits, rules."""
+"""The parts that the settings alone make: keys, models, calibration, limits, rules."""
 
 from __future__ import annotations
 
@@ -17,6 +17,19 @@ from cordon_server.recognition.models.pack import load_pack
 from cordon_server.recognition.models.prepare import prepare
 from cordon_server.recognition.models.sessions import Models, open_models
 from cordon_server.sessions.streams import StreamLimits
+from cordon_server.store.keyring import Keyring
+from cordon_server.store.site_key import ScryptCost, site_passphrase
+from cordon_server.store.wrapping import WrappingSecrets
+
+
+def open_keyring(settings: Settings) -> Keyring:
+    """The keys of what is sealed; raises `ConfigInvalid` without the site's passphrase,
+    `StorageDamaged`."""
+    storage = settings.storage
+    storage.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    passphrase = site_passphrase(storage.passphrase_file)
+    secrets = WrappingSecrets(storage.never_backed_up)
+    return Keyring(settings.keyring_file, secrets, passphrase, cost=ScryptCost())
 
 
 def open_pack(settings: Settings) -> Models:

@@ -24,6 +24,7 @@ from cordon_server.identity.certificates import (
 from cordon_server.identity.hierarchy import (
     check_passphrase,
     make_root,
+    new_passphrase,
     save_authority,
     save_root,
 )
@@ -49,6 +50,8 @@ port = {port}
 [storage]
 data = "data"
 certificates = "certs"
+passphrase_file = "site-passphrase"
+never_backed_up = "never-backed-up"
 """
 
 
@@ -71,6 +74,8 @@ class MadeSite:
     """The root authority's folder, to be taken off the server."""
     identity: Path
     """The first workstation's identity folder."""
+    passphrase: Path
+    """The file with the site's passphrase, which every key of a watchlist is kept under."""
 
 
 def make_site(
@@ -95,7 +100,9 @@ def make_site(
         check_host(host)
     check_passphrase(root_passphrase)
     check_acceptable(administrator.password, known=(administrator.user_id, site))
-    made = MadeSite(folder / "cordon.toml", folder / "root", folder / "admin")
+    made = MadeSite(
+        folder / "cordon.toml", folder / "root", folder / "admin", folder / "site-passphrase"
+    )
     _make_folders(folder, made)
     now = datetime.now(UTC)
     root = make_root(site, now=now)
@@ -124,6 +131,7 @@ def make_site(
         ca_pem=authority.root_pem,
         pair=KeyPair(authority.chain_pem(certificate), key_pem(key)),
     )
+    write_private(made.passphrase, f"{new_passphrase()}\n".encode())
     made.settings.write_text(SETTINGS_TEMPLATE.format(site=site, bind=bind, port=port))
     return made
 

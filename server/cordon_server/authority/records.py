@@ -85,7 +85,7 @@ REFERENCES = Table("references", ReferenceRecord)
 REFERENCE_IMAGES = Table("reference_images", bytes)
 """JPEG of the face alone: what a person needs to compare, and no more (R26)."""
 REFERENCE_BY_IMAGE = Table("reference_by_image", bytes)
-"""SHA-256 of the picture as given -> key in REFERENCES."""
+"""The SHA-256 of the picture as given, digested under the deployment's key → key in REFERENCES."""
 
 
 def reference_key(entry_id: str, reference_id: str) -> bytes:

@@ -39,6 +39,7 @@ from cordon_server.store.environment import Environment, Transaction
 
 SIMILAR_COUNT = 5
 """How many similar references a check shows."""
+REFERENCE_ID_CHARACTERS = 16
 
 
 class Examined(Protocol):
@@ -152,7 +153,8 @@ class Watchlist:
                 if (known := _known(txn, application, digest)) is not None:
                     return known
                 entry = self._entry_for(txn, application, now)
-                record = _reference_record(entry.entry_id, digest, examined, now)
+                reference_id = _picture_key(txn, digest).decode()[:REFERENCE_ID_CHARACTERS]
+                record = _reference_record(entry.entry_id, reference_id, digest, examined, now)
                 if not dry_run:
                     _put(txn, entry, record, examined.face_jpeg)
                 return Enrolment(entry, record.reference_id, is_new=True, warnings=warnings)
@@ -262,7 +264,7 @@ def duplicate(message: str, reference: str, score: float) -> UnusablePicture:
 
 
 def _known(txn: Transaction, application: Application, digest: str) -> Enrolment | None:
-    key = txn.get(REFERENCE_BY_IMAGE, digest.encode())
+    key = txn.get(REFERENCE_BY_IMAGE, _picture_key(txn, digest))
     if key is None:
         return None
     entry_id, reference_id = key.decode().split("/")
@@ -293,7 +295,7 @@ def _put(txn: Transaction, entry: EntryRecord, record: ReferenceRecord, face_jpe
     txn.put(ENTRIES, entry.entry_id.encode(), entry)
     txn.put(REFERENCES, key, record)
     txn.put(REFERENCE_IMAGES, key, face_jpeg)
-    txn.put(REFERENCE_BY_IMAGE, record.image_sha256.encode(), key)
+    txn.put(REFERENCE_BY_IMAGE, _picture_key(txn, record.image_sha256), key)
 
 
 def _erase(txn: Transaction, entry_id: str, records: list[ReferenceRecord]) -> None:
@@ -302,15 +304,21 @@ def _erase(txn: Transaction, entry_id: str, records: list[ReferenceRecord]) -> N
         key = reference_key(entry_id, record.reference_id)
         txn.delete(REFERENCES, key)
         txn.delete(REFERENCE_IMAGES, key)
-        txn.delete(REFERENCE_BY_IMAGE, record.image_sha256.encode())
+        txn.delete(REFERENCE_BY_IMAGE, _picture_key(txn, record.image_sha256))
+
+
+def _picture_key(txn: Transaction, image_sha256: str) -> bytes:
+    """What stands for a picture in keys, which are not sealed: nobody who has the picture can tell
+    by it that the picture was enrolled."""
+    return txn.digest(bytes.fromhex(image_sha256)).hex().encode()
 
 
 def _reference_record(
-    entry_id: str, digest: str, examined: Examined, now: datetime
+    entry_id: str, reference_id: str, digest: str, examined: Examined, now: datetime
 ) -> ReferenceRecord:
     return ReferenceRecord(
         entry_id=entry_id,
-        reference_id=digest[:16],
+        reference_id=reference_id,
         image_sha256=digest,
         quality=examined.quality,
         create_time=now,

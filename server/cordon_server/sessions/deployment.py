@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -19,15 +18,17 @@ from cordon_server.authority.records import (
     State,
 )
 from cordon_server.authority.watchlist import Examiner, ListRules, Watchlist
-from cordon_server.domain import NotReady, StorageDamaged
+from cordon_server.domain import NotReady, StorageDamaged, StorageFull
 from cordon_server.gallery import Gallery
 from cordon_server.matches.log import MATCH_IMAGES, MATCHES, REVISIONS, MatchLog
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.sessions.camera import CameraSession
 from cordon_server.sessions.visits import Visits
+from cordon_server.store.durable import remove_folder
 from cordon_server.store.environment import Environment
+from cordon_server.store.keyring import Keyring, Label
 from cordon_server.store.requests import REQUESTS, RequestLedger
-from cordon_server.store.sealing import PlainSealer
+from cordon_server.store.sealing import DeploymentSealer
 
 TABLES = (
     ENTRIES,
@@ -78,9 +79,11 @@ class OpenDeployment:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentOpener:
-    """Opens deployments' databases under one folder."""
+    """Opens deployments' databases under one folder, each sealed under a key of its own, and
+    destroys both."""
 
     folder: Path
+    keyring: Keyring
     model_id: str
     dimension: int
     size_bytes_max: int
@@ -94,12 +97,16 @@ class DeploymentOpener:
     rule: DecisionRule
 
     async def open(self, record: DeploymentRecord) -> OpenDeployment:
-        """Opens a deployment and fills its gallery from the database."""
+        """Opens a deployment and fills its gallery from the database.
+
+        Raises `StorageDamaged` where the database is there and its key is not: nobody can read it.
+        """
+        key = await asyncio.to_thread(self._key, record.deployment_id)
         environment = Environment(
             self.folder / record.deployment_id,
             TABLES,
             size_bytes_max=self.size_bytes_max,
-            sealer=PlainSealer(),
+            sealer=DeploymentSealer(key, model_id=self.model_id),
             writer=self.writer,
         )
         watchlist = self._watchlist(record, environment)
@@ -109,19 +116,45 @@ class DeploymentOpener:
         return OpenDeployment(record, environment, watchlist, log, ledger, Visits(self.rule))
 
     def erase(self, deployment_id: str) -> None:
-        """Removes a deployment's database; nothing happens when there is none (R2).
+        """Destroys a deployment's key and removes its database; nothing happens where neither is
+        there (R2).
 
         Raises `StorageDamaged` when something of it is left: biometrics must not stay unnoticed.
         """
         try:
-            shutil.rmtree(self.folder / deployment_id)
-        except FileNotFoundError:
-            return
+            self._destroy_key(deployment_id)
+            remove_folder(self.folder / deployment_id)
         except OSError as error:
             raise StorageDamaged(
                 f"the ended deployment {deployment_id} could not be erased ({error}); remove "
                 f"{self.folder / deployment_id} by hand, then start the server again"
             ) from error
+
+    def kept(self) -> set[str]:
+        """The deployments of which a key or a database is here."""
+        folders = {each.name for each in self.folder.iterdir()} if self.folder.exists() else set()
+        return folders | set(self.keyring.names(Label.DEPLOYMENT))
+
+    def is_lost(self, deployment_id: str) -> bool:
+        """Whether a database is here that nobody can read any more."""
+        key = self.keyring.get(Label.DEPLOYMENT, deployment_id)
+        return key is None and (self.folder / deployment_id).exists()
+
+    def _key(self, deployment_id: str) -> bytes:
+        if self.is_lost(deployment_id):
+            raise StorageDamaged(
+                f"the key of deployment {deployment_id} was destroyed and nobody can read what is "
+                f"left of it; end it: cordon admin deployment end {deployment_id}"
+            )
+        return self.keyring.get_or_make(Label.DEPLOYMENT, deployment_id)
+
+    def _destroy_key(self, deployment_id: str) -> None:
+        try:
+            self.keyring.destroy(Label.DEPLOYMENT, [deployment_id])
+        except StorageFull:
+            # Writing the keyring takes room; what the key is for gives it.
+            remove_folder(self.folder / deployment_id)
+            self.keyring.destroy(Label.DEPLOYMENT, [deployment_id])
 
     def _watchlist(self, record: DeploymentRecord, environment: Environment) -> Watchlist:
         rules = ListRules(

@@ -20,7 +20,7 @@ import lmdb
 import msgspec
 
 from cordon_server.domain import NotNow, StorageDamaged, StorageFull
-from cordon_server.store.sealing import Sealer
+from cordon_server.store.sealing import Sealer, joined
 
 ENGINE = 0
 """LMDB 0.9; the wheel's 1.0 engine writes files that 0.9 cannot read."""
@@ -38,6 +38,12 @@ class Table(Generic[R]):
 
     name: str
     record: type[R]
+    version: int = 1
+    """Of the record type: one more where an older record could be read as something it is not."""
+
+    def place(self, key: bytes) -> bytes:
+        """Where a value is, in the words that it is sealed with."""
+        return joined(self.name.encode(), self.version.to_bytes(2, "big"), key)
 
     def encode(self, value: R) -> bytes:
         return value if isinstance(value, bytes) else msgspec.msgpack.encode(value)
@@ -69,11 +75,11 @@ class Transaction:
         stored = self._raw.get(key, db=self._handles[table.name])
         if stored is None:
             return None
-        return table.decode(self._sealer.unseal(table.name, key, bytes(stored)))
+        return table.decode(self._sealer.unseal(table.place(key), bytes(stored)))
 
     def put(self, table: Table[R], key: bytes, value: R) -> None:
         """Writes the record, replacing what was there."""
-        sealed = self._sealer.seal(table.name, key, table.encode(value))
+        sealed = self._sealer.seal(table.place(key), table.encode(value))
         self._raw.put(key, sealed, db=self._handles[table.name])
 
     def delete(self, table: Table[R], key: bytes) -> bool:
@@ -91,11 +97,13 @@ class Transaction:
                 if not key.startswith(prefix):
                     return
                 if key > after:
-                    yield (
-                        key,
-                        table.decode(self._sealer.unseal(table.name, key, bytes(cursor.value()))),
-                    )
+                    stored = bytes(cursor.value())
+                    yield key, table.decode(self._sealer.unseal(table.place(key), stored))
                 found = cursor.next()
+
+    def digest(self, value: bytes) -> bytes:
+        """What stands for a value in a key: says nothing to who has not the environment's key."""
+        return self._sealer.digest(value)
 
     def count(self, table: Table[R]) -> int:
         """How many records the table holds."""

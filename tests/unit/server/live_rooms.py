@@ -33,6 +33,7 @@ from tests.unit.server.rooms import (
     Clock,
     DegreesExaminer,
     a_sighting,
+    open_keyring,
     picture,
 )
 
@@ -143,6 +144,7 @@ async def a_live_site(
     deployments = Deployments(registry, open_max=9, window_max=timedelta(hours=24), clock=clock)
     opener = DeploymentOpener(
         folder=folder / "deployments",
+        keyring=open_keyring(folder),
         model_id=MODEL,
         dimension=DIMENSION,
         size_bytes_max=16 * 2**20,

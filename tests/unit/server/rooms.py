@@ -25,7 +25,10 @@ from cordon_server.domain import (
     UnusablePicture,
 )
 from cordon_server.store.environment import Environment, Table
+from cordon_server.store.keyring import Keyring
 from cordon_server.store.sealing import PlainSealer
+from cordon_server.store.site_key import ScryptCost
+from cordon_server.store.wrapping import WrappingSecrets
 
 MODEL = "degrees-1"
 DIMENSION = 4
@@ -54,6 +57,12 @@ def open_environment(
     return Environment(
         folder, tables, size_bytes_max=size_bytes_max, sealer=PlainSealer(), writer=writer
     )
+
+
+def open_keyring(folder: Path, passphrase: str = "a passphrase for tests") -> Keyring:
+    """The keyring of a folder, with a guess at its passphrase made cheap."""
+    secrets = WrappingSecrets(folder / "never-backed-up")
+    return Keyring(folder / "keyring", secrets, passphrase, cost=ScryptCost(n=2))
 
 
 def facing(degrees: float) -> Template:

@@ -73,7 +73,7 @@ async def test_what_cannot_be_erased_is_said_and_not_passed_over(
         raise PermissionError(13, "Permission denied", str(path))
 
     live_site.opener.erase("never there")
-    monkeypatch.setattr("cordon_server.sessions.deployment.shutil.rmtree", refuse)
+    monkeypatch.setattr("cordon_server.store.durable.shutil.rmtree", refuse)
 
     with pytest.raises(StorageDamaged, match="by hand"):
         live_site.opener.erase("market")
