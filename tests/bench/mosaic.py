@@ -25,18 +25,23 @@ def write_mosaics(
     On some of the photographs others stand behind: a few faces more than people.
     """
     folder.mkdir(parents=True)
-    people = sorted(shared_data("lfw", "deepfunneled").glob("*/*_0001.jpg"))
-    chosen = np.random.default_rng(24).permutation(len(people))
+    crowd = crowd_in_order()
     each = columns * rows
     for number in range(frames):
-        numbers = [chosen[(number * each + place) % len(chosen)] for place in range(each)]
+        people = [crowd[(number * each + place) % len(crowd)] for place in range(each)]
         frame = np.full((height, width, 3), _GREY, np.uint8)
-        for place, (row, column) in zip(numbers, product(range(rows), range(columns)), strict=True):
+        for person, (row, column) in zip(people, product(range(rows), range(columns)), strict=True):
             y, x = row * height // rows, column * width // columns
-            picture = _fitted(people[place], height // rows, width // columns)
+            picture = _fitted(person, height // rows, width // columns)
             frame[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
         jpeg = simplejpeg.encode_jpeg(frame, JPEG_QUALITY, "BGR", "420")
         (folder / f"{number:06d}.jpg").write_bytes(jpeg)
+
+
+def crowd_in_order() -> list[Path]:
+    """A photograph of everybody, in the order in which frames show them."""
+    people = sorted(shared_data("lfw", "deepfunneled").glob("*/*_0001.jpg"))
+    return [people[at] for at in np.random.default_rng(24).permutation(len(people))]
 
 
 def _fitted(file: Path, height: int, width: int) -> NDArray[np.uint8]:

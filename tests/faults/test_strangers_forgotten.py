@@ -1,0 +1,176 @@
+"""R1 on a real server: of who is not listed nothing is written, whatever happens to the server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from cordon.v1 import recognition_pb2, watchlist_pb2, watchlist_pb2_grpc
+from cordon_server.operations.needles import Kind, Needles, search_files
+from tests.bench.mosaic import crowd_in_order, write_mosaics
+from tests.helpers.frame_stream import PROCESSED, REJECTED, Request, Stream, now
+from tests.helpers.rpc import channel_of
+from tests.helpers.site import free_port, init_site
+from tests.helpers.witness_server import BREAK, STAGES, read_witness
+from tests.helpers.witnessed_site import WitnessedSite, found_in_trace, without_strace
+
+STRANGERS, LISTED = 5_000, 50
+SPARE = 10
+"""Pictures more than that, for some will not pass the enrolment gate."""
+COLUMNS, ROWS, SIDE = 6, 4, 250
+FRAMES = 213
+KILLS = 5
+UNANSWERED = 3
+"""Frames under way when the server is killed."""
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Frames of 24 people each, nobody twice."""
+    folder = tmp_path_factory.mktemp("crowd") / "frames"
+    size = {"width": COLUMNS * SIDE, "height": ROWS * SIDE, "columns": COLUMNS, "rows": ROWS}
+    write_mosaics(folder, **size, frames=FRAMES)
+    frames = [file.read_bytes() for file in sorted(folder.iterdir())]
+    shutil.rmtree(folder)
+    return frames
+
+
+@pytest.fixture
+def witnessed(tmp_path: Path) -> Iterator[WitnessedSite]:
+    site = WitnessedSite(tmp_path / "site", free_port())
+    init_site(site)
+    try:
+        site.start()
+        site.sign_in_administrator()
+        yield site
+    finally:
+        if site.process is not None:
+            site.stop(signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.serves("R1")
+async def test_of_five_thousand_strangers_nothing_is_written_anywhere(
+    witnessed: WitnessedSite, crowd: list[bytes]
+) -> None:
+    site = witnessed
+    cameras = [site.add_camera(name) for name in ("north", "south", "street")]
+    deployment = site.add_deployment(*(name for name, _ in cameras))
+    await _enrol(site, deployment)
+    site.cordon("admin", "deployment", "arm", deployment)
+    site.stop()
+    shutil.rmtree(site.witness)  # of the listed, who are on disk as they should be
+    site.start()
+    await _broken_in_each_stage(cameras[0][1], cameras[2][1], crowd[0])
+    for portion in range(KILLS + 1):
+        frames = crowd[portion :: KILLS + 1]
+        await asyncio.gather(_seen(cameras[0][1], frames[::2]), _seen(cameras[1][1], frames[1::2]))
+        if portion < KILLS:
+            await _killed_under_way(site, cameras[0][1], frames[:UNANSWERED])
+            site.start()
+    site.stop()
+
+    needles, faces = _strangers(site, crowd)
+    read, found = search_files(site.folder, needles)
+    matches = site.log.count('"event": "match.not_logged"')
+    print(f"\n{faces} faces, {len(needles)} pieces looked for in {read / 2**20:.0f} MiB of files")
+    assert faces >= STRANGERS + LISTED
+    assert matches == 1  # the exception in the last stage
+    assert not found
+    _assert_found_nowhere_in_what_was_written(site, needles)
+    await _assert_leaks_are_found(site, cameras[0][1], crowd[-1])
+
+
+def _strangers(site: WitnessedSite, crowd: list[bytes]) -> tuple[Needles, int]:
+    """All frames, crops and templates that the server has had, and of how many faces."""
+    needles, faces = Needles(), set[bytes]()
+    for frame in crowd:
+        needles.add_picture(frame)
+    for crop, template in read_witness(site.witness):
+        needles.add_crop(crop)
+        needles.add_template(template)
+        faces.add(template.tobytes())
+    return needles, len(faces)
+
+
+def _assert_found_nowhere_in_what_was_written(site: WitnessedSite, needles: Needles) -> None:
+    if words := without_strace():
+        print(f"the system calls were not searched: {words}")
+        return
+    for trace in sorted(site.traces.iterdir()):
+        written, found = found_in_trace(trace, needles)
+        print(f"{written / 2**20:.1f} MiB of writes in the server's life {trace.name}")
+        assert written
+        assert not found
+
+
+async def _assert_leaks_are_found(site: WitnessedSite, camera: Path, frame: bytes) -> None:
+    """Six leaks of one frame, and each is found, in the file and on its way there."""
+    site.leaks_into = site.folder / "data" / "leak"
+    site.start()
+    await _seen(camera, [frame])
+    site.stop()
+
+    needles, _ = _strangers(site, [frame])
+    _, found = search_files(site.folder, needles)
+    assert found.keys() == set(Kind)
+    if not without_strace():
+        _, written = found_in_trace(site.traces / str(site.starts), needles)
+        assert written.keys() == set(Kind)
+
+
+async def _broken_in_each_stage(stills: Path, street: Path, frame: bytes) -> None:
+    """A frame breaks in each stage, one of a video camera in the stage that others have not."""
+    async with channel_of(stills) as one, channel_of(street) as other:
+        pictures, video = Stream(one), Stream(other)
+        await pictures.hello()
+        await video.hello(source_kind=recognition_pb2.SOURCE_KIND_VIDEO)
+        for stage in STAGES:
+            stream = video if stage == "track" else pictures
+            result = await stream.frame(frame + BREAK + stage.encode())
+            assert result.outcome == REJECTED, stage
+
+
+async def _seen(camera: Path, frames: list[bytes]) -> None:
+    """Every frame is analysed."""
+    async with channel_of(camera) as channel:
+        stream = Stream(channel)
+        await stream.hello()
+        for frame in frames:
+            result = await stream.frame(frame)
+            assert result.outcome == PROCESSED
+            assert result.faces.searched
+
+
+async def _killed_under_way(site: WitnessedSite, camera: Path, frames: list[bytes]) -> None:
+    """The server is killed while it has these frames."""
+    async with channel_of(camera) as channel:
+        stream = Stream(channel)
+        await stream.hello()
+        for number, jpeg in enumerate(frames):
+            frame = recognition_pb2.Frame(sequence=number + 1, captured_at=now(), jpeg=jpeg)
+            await stream.call.write(Request(frame=frame))
+        await asyncio.to_thread(site.stop, signal.SIGKILL)
+
+
+async def _enrol(site: WitnessedSite, deployment: str) -> None:
+    """Puts people of the crowd on the list."""
+
+    async def requests() -> AsyncIterator[watchlist_pb2.ImportReferencesRequest]:
+        start = watchlist_pb2.ImportStart(parent=f"deployments/{deployment}")
+        yield watchlist_pb2.ImportReferencesRequest(start=start)
+        for row, person in enumerate(crowd_in_order()[: LISTED + SPARE]):
+            listed = watchlist_pb2.ImportRow(
+                row=row, external_ref=f"s-{row}", category="wanted", image=person.read_bytes()
+            )
+            yield watchlist_pb2.ImportReferencesRequest(row=listed)
+
+    async with channel_of(site.officer, fresh=True) as channel:
+        stub = watchlist_pb2_grpc.WatchlistServiceStub(channel)
+        outcomes = [report.outcome async for report in stub.ImportReferences(requests())]
+    assert outcomes.count(watchlist_pb2.ENROL_OUTCOME_ACCEPTED) >= LISTED
