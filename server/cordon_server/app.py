@@ -66,6 +66,7 @@ from cordon_server.parts import (
     calibration,
     decision_rule,
     decoder,
+    entry_rules,
     load_rules,
     open_keyring,
     open_pack,
@@ -207,8 +208,9 @@ async def running(
             dimension=models.pack.dimension,
             size_bytes_max=settings.storage.size_bytes_max,
             duplicate_score=settings.watchlist.duplicate_score,
-            entries_max=settings.limits.entries_max,
+            entries_max=min(settings.limits.entries_max, policy.watchlist.entries_max),
             references_per_entry_max=settings.limits.references_per_entry_max,
+            entry_rules=entry_rules(policy),
             examiner=Enroller(models),
             examining=examining,
             writer=writer,
@@ -235,7 +237,7 @@ async def running(
             server,
             recognition=RecognitionServicer(live, settings.limits, clock),
             matches=MatchServicer(live, subscribers_max=settings.limits.subscribers_max),
-            watchlist=WatchlistServicer(live, tuple(policy.categories), settings.limits),
+            watchlist=WatchlistServicer(live, settings.limits),
             deployments=DeploymentServicer(
                 deployments, live, ledger, threshold_default=models.pack.score_threshold
             ),

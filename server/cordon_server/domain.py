@@ -4,7 +4,8 @@ CordonError
 ├── CallerFault                 the caller's: changing the request mends it
 │   ├── InvalidInput            a field breaks a rule
 │   │   ├── InvalidFrame        a frame breaks a rule; the stream goes on
-│   │   └── UnusablePicture     a reference picture fails the enrolment gate
+│   │   ├── UnusablePicture     a reference picture fails the enrolment gate
+│   │   └── NotListable         a watchlist's rules do not take the entry
 │   ├── NotFound
 │   ├── AlreadyExists
 │   ├── NotReady                the state of things forbids it (FAILED_PRECONDITION)
@@ -78,6 +79,19 @@ class UnusablePicture(InvalidInput):
     def __init__(self, message: str, reasons: tuple[Reason, ...]) -> None:
         super().__init__(message, field="image")
         self.reasons = reasons
+
+
+class NotListable(InvalidInput):
+    """A watchlist's rules do not take the entry; `reasons` says on what counts."""
+
+    def __init__(self, broken: tuple[tuple[str, Reason], ...]) -> None:
+        self.reasons = tuple(reason for _, reason in broken)
+        super().__init__(
+            "; ".join(reason.message for reason in self.reasons),
+            reason=self.reasons[0].code.name,
+            field=broken[0][0],
+            violations=tuple((field, reason.message) for field, reason in broken),
+        )
 
 
 class NotFound(CallerFault):
@@ -162,6 +176,20 @@ class ReasonCode(StrEnum):
     LOOK_ALIKE = "look_alike"
     BAD_FIELD = "bad_field"
     LIMIT_REACHED = "limit_reached"
+    OCCLUDED = "occluded"
+    CATEGORY_UNKNOWN = "category_unknown"
+    THRESHOLD_BELOW_FLOOR = "threshold_below_floor"
+    SOURCE_MISSING = "source_missing"
+    RATIONALE_MISSING = "rationale_missing"
+    REQUESTER_MISSING = "requester_missing"
+    BIRTH_MISSING = "birth_missing"
+    BIRTH_CONTRADICTED = "birth_contradicted"
+    MINOR_NOT_ALLOWED = "minor_not_allowed"
+    IMAGE_DATE_MISSING = "image_date_missing"
+    IMAGE_STALE = "image_stale"
+    EXPIRED = "expired"
+    PROPOSAL_NEEDED = "proposal_needed"
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from cordon_server.authority.policy import Policy
+from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules, Needed
 from cordon_server.config import Settings
 from cordon_server.recognition.analyse import AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
@@ -85,6 +87,21 @@ def decision_rule(settings: Settings) -> DecisionRule:
         margin_min=decision.margin_min,
         observations_min=decision.observations_min,
         cool_down_s=decision.cool_down_s,
+    )
+
+
+def entry_rules(policy: Policy) -> EntryRules:
+    """Who may be listed, by the policy."""
+    listed = policy.watchlist
+    return EntryRules(
+        categories={
+            name: CategoryRule(category.entries_max, minors=category.minors)
+            for name, category in policy.categories.items()
+        },
+        needed=frozenset(map(Needed, listed.fields_needed)),
+        rationale_characters_min=listed.rationale_characters_min,
+        image_age_max=timedelta(days=listed.image_age_d_max) if listed.image_age_d_max else None,
+        proposal_rows_min=listed.proposal_rows_min or None,
     )
 
 

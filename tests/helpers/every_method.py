@@ -74,6 +74,11 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
             "GetEntry": watchlist_pb2.GetEntryRequest(name=entry),
             "ListEntries": watchlist_pb2.ListEntriesRequest(parent=parent),
             "RemoveEntry": watchlist_pb2.RemoveEntryRequest(name=entry),
+            "ApproveEntry": watchlist_pb2.ApproveEntryRequest(name=entry),
+            "GetWatchlist": watchlist_pb2.GetWatchlistRequest(name=f"{parent}/watchlist"),
+            "ReviewWatchlist": watchlist_pb2.ReviewWatchlistRequest(
+                name=f"{parent}/watchlist", digest="0" * 64
+            ),
         },
         f"{_V1}CameraService": {
             "CreateCamera": camera_pb2.CreateCameraRequest(camera_id=taken),

@@ -16,7 +16,7 @@ ANSWERS = {
         "NOT_FOUND": {
             "MatchService": "GetMatch GetMatchImages AdjudicateMatch",
             "DeploymentService": "CreateDeployment",
-            "WatchlistService": "GetEntry RemoveEntry",
+            "WatchlistService": "GetEntry RemoveEntry ApproveEntry",
             "CameraService": "GetCamera RevokeCamera",
             "MachineService": "CreateEnrolmentToken RevokeCertificate",
             "IdentityService": "GetUser SetUserRoles SetUserTraining LockUser UnlockUser RevokeUser"
@@ -26,6 +26,7 @@ ANSWERS = {
         "FAILED_PRECONDITION": {
             "RecognitionService": "StreamFrames",
             "DeploymentService": "ArmDeployment",
+            "WatchlistService": "ReviewWatchlist",
         },
         "INVALID_ARGUMENT": {
             "WatchlistService": "EnrolReference",

@@ -20,8 +20,6 @@ from cordon_server.api.errors import status_of
 from cordon_server.authority.records import (
     CameraRecord,
     DeploymentRecord,
-    EntryRecord,
-    ReferenceRecord,
     State,
 )
 from cordon_server.domain import FaceCounts, InvalidInput, Quality, Reason, ReasonCode
@@ -197,32 +195,6 @@ def _reference_path(deployment_id: str, short: str) -> str:
         return ""
     entry_id, reference_id = short.split("/")
     return reference_name(deployment_id, entry_id, reference_id)
-
-
-def entry(
-    record: EntryRecord, references: list[ReferenceRecord], deployment_id: str
-) -> watchlist_pb2.Entry:
-    """An entry with its references."""
-    message = watchlist_pb2.Entry(
-        name=f"deployments/{deployment_id}/entries/{record.entry_id}",
-        external_ref=record.entry_id,
-        category=record.category,
-        references=[_reference(each, deployment_id) for each in references],
-        create_time=timestamp(record.create_time),
-    )
-    if record.threshold is not None:
-        message.threshold = record.threshold
-    return message
-
-
-def _reference(record: ReferenceRecord, deployment_id: str) -> watchlist_pb2.Reference:
-    return watchlist_pb2.Reference(
-        name=reference_name(deployment_id, record.entry_id, record.reference_id),
-        image_sha256=record.image_sha256,
-        quality=quality(record.quality),
-        create_time=timestamp(record.create_time),
-        model=record.model_id,
-    )
 
 
 def match(record: MatchRecord, deployment_id: str) -> match_pb2.Match:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 from google.protobuf.message import Message
@@ -25,6 +26,7 @@ EXTERNAL_REF_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
 TEXT_CHARACTERS_MAX = 200
+RATIONALE_CHARACTERS_MAX = 500
 CAMERAS_PER_DEPLOYMENT_MAX = 64
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -77,6 +79,12 @@ def text(value: str) -> str | None:
     return None if fits else f"must be one line of {TEXT_CHARACTERS_MAX} characters at most"
 
 
+def rationale(value: str) -> str | None:
+    """Why, in a line or two."""
+    fits = len(value) <= RATIONALE_CHARACTERS_MAX and value.isprintable()
+    return None if fits else f"must be one line of {RATIONALE_CHARACTERS_MAX} characters at most"
+
+
 def secret(value: str) -> str | None:
     """A password as it is given; whether it is good enough is for who takes it as a new one."""
     fits = 0 < len(value) <= PASSWORD_CHARACTERS_MAX
@@ -90,6 +98,17 @@ def present(value: Any) -> str | None:
 
 def _request_id(value: str) -> str | None:
     return None if not value or _UUID.fullmatch(value) else "must be a UUID or empty"
+
+
+def _date(value: str) -> str | None:
+    """A day of this age, or nothing."""
+    if not value:
+        return None
+    try:
+        fits = date.fromisoformat(value).isoformat() == value and value >= "1900"
+    except ValueError:
+        fits = False
+    return None if fits else "must be a date like 2026-01-31"
 
 
 def _spiffe_id(value: str) -> str | None:
@@ -112,6 +131,7 @@ _entry = matches(
     f"deployments/{NAME_PATTERN}/entries/{EXTERNAL_REF_PATTERN}",
     "deployments/NAME/entries/REF",
 )
+_watchlist = matches(f"deployments/{NAME_PATTERN}/watchlist", "deployments/NAME/watchlist")
 _match = matches(
     rf"deployments/{NAME_PATTERN}/matches/[1-9][0-9]{{0,18}}", "deployments/NAME/matches/SEQUENCE"
 )
@@ -127,6 +147,13 @@ _subject = {
     "threshold": between(-1, 1),
     "image": present,
     "face_point": _point,
+    "lawful_source": one_of(*range(7)),
+    "rationale": rationale,
+    "requester": text,
+    "birth_date": _date,
+    "age_group": one_of(0, 1, 2),
+    "captured_on": _date,
+    "override_reason": rationale,
 }
 
 RULES: dict[str, dict[str, Rule]] = {
@@ -147,6 +174,13 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.GetEntryRequest": {"name": _entry},
     "cordon.v1.ListEntriesRequest": {"parent": _deployment, **_page},
     "cordon.v1.RemoveEntryRequest": {"name": _entry, **_mutation},
+    "cordon.v1.ApproveEntryRequest": {"name": _entry, **_mutation},
+    "cordon.v1.GetWatchlistRequest": {"name": _watchlist},
+    "cordon.v1.ReviewWatchlistRequest": {
+        "name": _watchlist,
+        "digest": matches(r"[0-9a-fA-F]{64}", "a SHA-256 digest, 64 hexadecimal digits"),
+        **_mutation,
+    },
     "cordon.v1.CreateDeploymentRequest": {
         "deployment_id": _name,
         "deployment": present,

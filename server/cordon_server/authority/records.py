@@ -1,5 +1,5 @@
-"""What authority keeps on disk: the record types and their tables. Of the people who act only the
-user id is here, of those who are looked for not even that."""
+"""What authority keeps in the registry: the record types and their tables. Of the people who act
+only the user id is here, of those who are looked for not even that: see `watchlist_records`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from enum import StrEnum
 
 import msgspec
 
-from cordon_server.domain import Quality
 from cordon_server.store.environment import Table
 
 
@@ -56,38 +55,5 @@ class DeploymentRecord(msgspec.Struct, frozen=True):
     match_count: int = 0
 
 
-class EntryRecord(msgspec.Struct, frozen=True):
-    """A subject on a watchlist."""
-
-    entry_id: str
-    category: str
-    create_time: datetime
-    threshold: float | None = None
-
-
-class ReferenceRecord(msgspec.Struct, frozen=True):
-    """One enrolled picture of a subject; `vector` is its template as little-endian float32."""
-
-    entry_id: str
-    reference_id: str
-    image_sha256: str
-    quality: Quality
-    create_time: datetime
-    model_id: str
-    vector: bytes
-
-
 CAMERAS = Table("cameras", CameraRecord)
 DEPLOYMENTS = Table("deployments", DeploymentRecord)
-
-ENTRIES = Table("entries", EntryRecord)
-REFERENCES = Table("references", ReferenceRecord)
-REFERENCE_IMAGES = Table("reference_images", bytes)
-"""JPEG of the face alone: what a person needs to compare, and no more (R26)."""
-REFERENCE_BY_IMAGE = Table("reference_by_image", bytes)
-"""The SHA-256 of the picture as given, digested under the deployment's key → key in REFERENCES."""
-
-
-def reference_key(entry_id: str, reference_id: str) -> bytes:
-    """The key of a reference; a slash cannot occur in either part."""
-    return f"{entry_id}/{reference_id}".encode()

@@ -1,97 +1,60 @@
-"""One deployment's watchlist: entries, reference pictures and templates, and who may join them.
+"""One deployment's watchlist: entries, reference pictures and templates, and how they change.
 
 LMDB commits first, the gallery follows; a crash between the two loses nothing, for the gallery is
-rebuilt from LMDB.
+rebuilt from LMDB. Who may be listed is said in `watchlist_rules`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-import numpy as np
-
-from cordon_server.authority.records import (
+from cordon_server.authority import watchlist_enrolment as enrolment
+from cordon_server.authority import watchlist_tables as tables
+from cordon_server.authority.list_state import ListState
+from cordon_server.authority.records import Actor
+from cordon_server.authority.watchlist_approval import approve, check_reviewable, check_second
+from cordon_server.authority.watchlist_enrolment import (
+    Enrolment,
+    Examined,
+    Examiner,
+    Joining,
+    sha256,
+)
+from cordon_server.authority.watchlist_faces import SIMILAR_COUNT, neighbours
+from cordon_server.authority.watchlist_records import (
     ENTRIES,
-    REFERENCE_BY_IMAGE,
     REFERENCE_IMAGES,
     REFERENCES,
+    REVIEW_KEY,
+    REVIEWS,
+    Approval,
     EntryRecord,
     ReferenceRecord,
+    ReviewRecord,
     reference_key,
 )
-from cordon_server.domain import (
-    LimitReached,
-    NotFound,
-    Quality,
-    Reason,
-    ReasonCode,
-    Template,
-    UnusablePicture,
-)
-from cordon_server.gallery import Gallery, Reference, check_template
+from cordon_server.authority.watchlist_rules import Application, ListRules
+from cordon_server.domain import NotFound, Reason, Template
+from cordon_server.gallery import Gallery, check_template
 from cordon_server.store.environment import Environment, Transaction
 
-SIMILAR_COUNT = 5
-"""How many similar references a check shows."""
-REFERENCE_ID_CHARACTERS = 16
+OnChange = Callable[[bool], Awaitable[bool]]
+"""Is awaited, with the list locked, before it changes: is told whether the list only narrows, and
+raises `NotReady` when it must not change so. Returns whether an authority over the list stays, so
+that what is removed has to leave its trace. It must not wait for another change of the list."""
 
 
-class Examined(Protocol):
-    """What is kept of a reference picture."""
-
-    @property
-    def template(self) -> Template: ...
-    @property
-    def quality(self) -> Quality: ...
-    @property
-    def face_jpeg(self) -> bytes: ...
-
-
-class Examiner(Protocol):
-    """Finds the one face of a picture; raises `UnusablePicture`."""
-
-    def examine(self, image: bytes, point: tuple[float, float] | None) -> Examined: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """A picture that asks to be on the list."""
-
-    entry_id: str
-    category: str
-    threshold: float | None
-    image: bytes
-    face_point: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolment:
-    """What became of it; `is_new` is False when this very picture was there already."""
-
-    entry: EntryRecord
-    reference_id: str
-    is_new: bool
-    warnings: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ListRules:
-    """Limits and scores of one watchlist."""
-
-    threshold: float
-    duplicate_score: float
-    entries_max: int
-    references_per_entry_max: int
+async def _any_change(narrows: bool) -> bool:
+    """The list is nobody's yet."""
+    return False
 
 
 class Watchlist:
-    """The list of one deployment that has not ended."""
+    """The list of one deployment that has not ended. Used from the event loop."""
 
     def __init__(
         self,
@@ -106,11 +69,15 @@ class Watchlist:
         self._environment = environment
         self._examiner = examiner
         self._executor = executor
-        self._rules = rules
         self._clock = clock
         self._change = asyncio.Lock()
         self._new_gallery = new_gallery
+        self._state: tuple[int, ListState] | None = None
+        self._by_category: Counter[str] = Counter()
+        self._ends: dict[str, datetime] = {}
+        self.rules = rules
         self.gallery = new_gallery()
+        self.on_change: OnChange = _any_change
 
     async def load(self) -> None:
         """Builds the gallery from LMDB, away from the event loop; changes wait until it is there.
@@ -118,72 +85,156 @@ class Watchlist:
         Raises `InvalidInput` on a template that fails the gate.
         """
         async with self._change:
-            gallery = self._new_gallery()
-            await self._environment.read(lambda txn: gallery.add(_stored_references(txn)))
-            self.gallery = gallery
+            gallery, now = self._new_gallery(), self._clock()
+            listed = await self._environment.read(tables.whole_list)
 
-    async def examine(self, image: bytes, point: tuple[float, float] | None) -> Examined:
+            def fill() -> None:
+                gallery.add(
+                    reference
+                    for entry, records in listed.values()
+                    for reference in tables.searched(entry, records, now)
+                )
+
+            await asyncio.to_thread(fill)
+            self.gallery = gallery
+            self._by_category = Counter(entry.category for entry, _ in listed.values())
+            self._ends = {
+                entry.entry_id: entry.expire_time
+                for entry, _ in listed.values()
+                if entry.expire_time is not None
+            }
+        self.drop_expired()
+
+    def drop_expired(self) -> None:
+        """Takes what has expired out of the gallery: the next search does not know it."""
+        now = self._clock()
+        for entry_id in [each for each, end in self._ends.items() if end <= now]:
+            del self._ends[entry_id]
+            self.gallery.remove_entry(entry_id)
+
+    async def examine(
+        self, image: bytes, point: tuple[float, float] | None, *, overridden: bool = False
+    ) -> Examined:
         """Finds the face to enrol, away from the event loop; raises `UnusablePicture`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._examiner.examine, image, point)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: self._examiner.examine(image, point, overridden=overridden)
+        )
 
     async def known(self, application: Application) -> Enrolment | None:
         """The enrolment of this very picture if it is there, whoever sends it again.
 
-        Raises `UnusablePicture` (DUPLICATE) when it is there under another entry.
+        Raises `UnusablePicture` (DUPLICATE) when it is there under another entry, `NotListable`
+        when the rules do not take what is not there.
         """
-        digest = hashlib.sha256(application.image).hexdigest()
-        return await self._environment.read(lambda txn: _known(txn, application, digest))
+        digest = sha256(application.image)
+
+        def act(txn: Transaction) -> Enrolment | None:
+            there = enrolment.known(txn, application, digest)
+            if there is None:
+                enrolment.check(txn, application, self.rules, self._clock())
+            return there
+
+        return await self._environment.read(act)
 
     async def enrol(
         self, application: Application, examined: Examined, *, dry_run: bool
     ) -> Enrolment:
         """Puts the face on the list; when it returns, that is on disk.
 
-        Raises `UnusablePicture` (DUPLICATE), `LimitReached`, or `InvalidInput` for a template that
-        fails the gallery's gate.
+        Raises `UnusablePicture` (DUPLICATE), `NotListable`, `LimitReached`, or `InvalidInput` for a
+        template that fails the gallery's gate.
         """
         check_template(examined.template, self.gallery.model_id, self.gallery.dimension)
-        digest = hashlib.sha256(application.image).hexdigest()
+        digest = sha256(application.image)
         async with self._change:
-            warnings = self._neighbours(application.entry_id, examined.template)
+            looks = self._neighbours(application.entry_id, examined.template)
             now = self._clock()
 
-            def act(txn: Transaction) -> Enrolment:
-                if (known := _known(txn, application, digest)) is not None:
-                    return known
-                entry = self._entry_for(txn, application, now)
-                reference_id = _picture_key(txn, digest).decode()[:REFERENCE_ID_CHARACTERS]
-                record = _reference_record(entry.entry_id, reference_id, digest, examined, now)
-                if not dry_run:
-                    _put(txn, entry, record, examined.face_jpeg)
-                return Enrolment(entry, record.reference_id, is_new=True, warnings=warnings)
+            def act(txn: Transaction, keeps: bool) -> Enrolment | Joining:
+                if (there := enrolment.known(txn, application, digest)) is not None:
+                    return there
+                made = enrolment.joining(
+                    txn, application, examined, digest, self.rules, self._by_category, now
+                )
+                if keeps:
+                    tables.put(txn, made.entry, made.reference, examined.face_jpeg)
+                return made
 
-            enrolment = await self._environment.write(act)
-            if enrolment.is_new and not dry_run:
-                self.gallery.add([_as_reference(enrolment, examined.template)])
-            return enrolment
+            made = await self._environment.read(lambda txn: act(txn, False))
+            if isinstance(made, Enrolment):
+                return made
+            if not dry_run:
+                await self.on_change(False)
+                await self._environment.write(lambda txn: act(txn, True))
+                self._joined(made, now)
+            warnings = looks + made.warnings
+            return Enrolment(made.entry, made.reference.reference_id, True, warnings)
 
     async def remove(self, entry_id: str, *, dry_run: bool) -> int:
         """Removes a subject; the number of references that went. Raises `NotFound`."""
-
-        def act(txn: Transaction) -> int:
-            _found(txn, entry_id)
-            records = _references_of(txn, entry_id)
-            if not dry_run:
-                _erase(txn, entry_id, records)
+        async with self._change:
+            entry, records = await self.get(entry_id)
+            if dry_run:
+                return len(records)
+            leaves_trace = await self.on_change(True)
+            now = self._clock()
+            await self._environment.write(
+                lambda txn: tables.erase(txn, entry_id, now=now, leaves_trace=leaves_trace)
+            )
+            self._by_category[entry.category] -= 1
+            self._ends.pop(entry_id, None)
+            self.gallery.remove_entry(entry_id)
             return len(records)
 
+    async def approve(
+        self, entry_id: str, approver: Actor, *, dry_run: bool
+    ) -> tuple[EntryRecord, list[ReferenceRecord]]:
+        """What waited of an entry may be searched: a minor (R18), pictures below the gate (R23).
+
+        Raises `NotFound`, `NotReady`, `NotPermitted`, or `UnusablePicture` when the same face has
+        been enrolled under another entry meanwhile.
+        """
         async with self._change:
-            removed = await self._environment.write(act)
+            before = await self.get(entry_id)
+            now = self._clock()
+            entry, records = approve(*before, Approval(approver, now))
+            references = tables.searched(entry, records, now)
+            for reference in references:
+                self._neighbours(entry_id, reference.template)
             if not dry_run:
-                self.gallery.remove_entry(entry_id)
-            return removed
+                await self.on_change(False)
+                await self._environment.write(lambda txn: tables.put_records(txn, entry, records))
+                self.gallery.add(references)
+            return entry, records
+
+    async def review(
+        self, digest: bytes, reviewer: Actor, requester: Actor, *, dry_run: bool
+    ) -> ListState:
+        """Records that a person looked through exactly this list (R5, R26).
+
+        It has to be another person than who asked for the deployment and who enrolled anything, at
+        another workstation. Raises `NotReady` or `NotPermitted`.
+        """
+        async with self._change:
+            check_reviewable(await self.state(), digest)
+            enrolled_by = await self._environment.read(tables.enrolled_by)
+            check_second([requester, *enrolled_by], reviewer, "review this watchlist")
+            if not dry_run:
+                record = ReviewRecord(digest, reviewer, self._clock())
+                await self._environment.write(lambda txn: txn.put(REVIEWS, REVIEW_KEY, record))
+            return await self.state()
+
+    async def state(self) -> ListState:
+        """The digest of the list as it is, its counts and its newest review."""
+        commit = self._environment.last_commit  # Read first: what comes meanwhile is read again.
+        if self._state is None or self._state[0] != commit:
+            self._state = commit, await self._environment.read(tables.state)
+        return self._state[1]
 
     async def get(self, entry_id: str) -> tuple[EntryRecord, list[ReferenceRecord]]:
         """A subject and its references; raises `NotFound`."""
         return await self._environment.read(
-            lambda txn: (_found(txn, entry_id), _references_of(txn, entry_id))
+            lambda txn: (tables.found(txn, entry_id), tables.references_of(txn, entry_id))
         )
 
     async def page(self, after: str, count: int) -> list[tuple[EntryRecord, list[ReferenceRecord]]]:
@@ -192,7 +243,7 @@ class Watchlist:
         def act(txn: Transaction) -> list[tuple[EntryRecord, list[ReferenceRecord]]]:
             scan = txn.scan(ENTRIES, after=after.encode())
             page = [record for (_, record), _ in zip(scan, range(count), strict=False)]
-            return [(record, _references_of(txn, record.entry_id)) for record in page]
+            return [(record, tables.references_of(txn, record.entry_id)) for record in page]
 
         return await self._environment.read(act)
 
@@ -213,136 +264,18 @@ class Watchlist:
         return self.gallery.similar(template, SIMILAR_COUNT)
 
     def _neighbours(self, entry_id: str, template: Template) -> tuple[Reason, ...]:
-        """Look-alike warnings; raises `UnusablePicture` when one is a duplicate."""
-        # The entry's own pictures may well fill the first places.
-        count = SIMILAR_COUNT + self._rules.references_per_entry_max
-        close = [
-            (f"{entry}/{reference}", entry, score)
-            for entry, reference, score in self.gallery.similar(template, count)
-            if entry != entry_id and score >= self._rules.threshold
-        ][:SIMILAR_COUNT]
-        for name, entry, score in close:
-            if score >= self._rules.duplicate_score:
-                raise duplicate(
-                    f"the same face is enrolled as {entry} (score {score:.3f}); add the picture "
-                    "there, or remove that entry first",
-                    name,
-                    score,
-                )
-        return tuple(
-            Reason(
-                ReasonCode.LOOK_ALIKE,
-                f"looks like {entry} (score {score:.3f}): take care with matches on either",
-                name,
-                score,
-            )
-            for name, entry, score in close
+        return neighbours(
+            self.gallery.similar,
+            entry_id,
+            template,
+            threshold=self.rules.threshold,
+            duplicate_score=self.rules.duplicate_score,
+            own_max=self.rules.references_per_entry_max,
         )
 
-    def _entry_for(self, txn: Transaction, application: Application, now: datetime) -> EntryRecord:
-        entry = txn.get(ENTRIES, application.entry_id.encode())
-        if entry is None:
-            if txn.count(ENTRIES) >= self._rules.entries_max:
-                raise LimitReached(
-                    f"the list holds {self._rules.entries_max} entries, as many as "
-                    "limits.entries_max allows; remove entries first"
-                )
-            return EntryRecord(
-                application.entry_id, application.category, now, application.threshold
-            )
-        if len(_references_of(txn, entry.entry_id)) >= self._rules.references_per_entry_max:
-            raise LimitReached(
-                f"{entry.entry_id} has {self._rules.references_per_entry_max} pictures, as many as "
-                "limits.references_per_entry_max allows; send the best ones only"
-            )
-        return entry
-
-
-def duplicate(message: str, reference: str, score: float) -> UnusablePicture:
-    """The refusal of a face that is enrolled under another entry."""
-    return UnusablePicture(message, (Reason(ReasonCode.DUPLICATE, message, reference, score),))
-
-
-def _known(txn: Transaction, application: Application, digest: str) -> Enrolment | None:
-    key = txn.get(REFERENCE_BY_IMAGE, _picture_key(txn, digest))
-    if key is None:
-        return None
-    entry_id, reference_id = key.decode().split("/")
-    if entry_id != application.entry_id:
-        raise duplicate(
-            f"this very picture is enrolled as {entry_id}; one picture shows one subject",
-            f"{entry_id}/{reference_id}",
-            1.0,
-        )
-    return Enrolment(_found(txn, entry_id), reference_id, is_new=False)
-
-
-def _found(txn: Transaction, entry_id: str) -> EntryRecord:
-    entry = txn.get(ENTRIES, entry_id.encode())
-    if entry is None:
-        raise NotFound(
-            f"there is no entry {entry_id} on this watchlist; see: cordon admin watchlist list"
-        )
-    return entry
-
-
-def _references_of(txn: Transaction, entry_id: str) -> list[ReferenceRecord]:
-    return [record for _, record in txn.scan(REFERENCES, prefix=f"{entry_id}/".encode())]
-
-
-def _put(txn: Transaction, entry: EntryRecord, record: ReferenceRecord, face_jpeg: bytes) -> None:
-    key = reference_key(record.entry_id, record.reference_id)
-    txn.put(ENTRIES, entry.entry_id.encode(), entry)
-    txn.put(REFERENCES, key, record)
-    txn.put(REFERENCE_IMAGES, key, face_jpeg)
-    txn.put(REFERENCE_BY_IMAGE, _picture_key(txn, record.image_sha256), key)
-
-
-def _erase(txn: Transaction, entry_id: str, records: list[ReferenceRecord]) -> None:
-    txn.delete(ENTRIES, entry_id.encode())
-    for record in records:
-        key = reference_key(entry_id, record.reference_id)
-        txn.delete(REFERENCES, key)
-        txn.delete(REFERENCE_IMAGES, key)
-        txn.delete(REFERENCE_BY_IMAGE, _picture_key(txn, record.image_sha256))
-
-
-def _picture_key(txn: Transaction, image_sha256: str) -> bytes:
-    """What stands for a picture in keys, which are not sealed: nobody who has the picture can tell
-    by it that the picture was enrolled."""
-    return txn.digest(bytes.fromhex(image_sha256)).hex().encode()
-
-
-def _reference_record(
-    entry_id: str, reference_id: str, digest: str, examined: Examined, now: datetime
-) -> ReferenceRecord:
-    return ReferenceRecord(
-        entry_id=entry_id,
-        reference_id=reference_id,
-        image_sha256=digest,
-        quality=examined.quality,
-        create_time=now,
-        model_id=examined.template.model_id,
-        vector=examined.template.vector.astype("<f4").tobytes(),
-    )
-
-
-def _as_reference(enrolment: Enrolment, template: Template) -> Reference:
-    entry = enrolment.entry
-    return Reference(
-        entry.entry_id, enrolment.reference_id, template, entry.category, entry.threshold
-    )
-
-
-def _stored_references(txn: Transaction) -> list[Reference]:
-    entries = {record.entry_id: record for _, record in txn.scan(ENTRIES)}
-    return [
-        Reference(
-            record.entry_id,
-            record.reference_id,
-            Template(np.frombuffer(record.vector, dtype="<f4").astype(np.float32), record.model_id),
-            entries[record.entry_id].category,
-            entries[record.entry_id].threshold,
-        )
-        for _, record in txn.scan(REFERENCES)
-    ]
+    def _joined(self, made: Joining, now: datetime) -> None:
+        if made.makes_entry:
+            self._by_category[made.entry.category] += 1
+        if made.entry.expire_time is not None:
+            self._ends[made.entry.entry_id] = made.entry.expire_time
+        self.gallery.add(tables.searched(made.entry, [made.reference], now))

@@ -84,6 +84,10 @@ def _review() -> Permission:
     return Permission(_at(Role.ADMIN), _REVIEWERS, _A.CONSULTATION, scope=_ASSIGNED)
 
 
+def _second() -> Permission:
+    return Permission(_at(Role.ADMIN), _REVIEWERS, _A.ALTERATION, scope=_ASSIGNED, four_eyes=True)
+
+
 def _administration(*, step_up: bool = False, justification: bool = False) -> Permission:
     return Permission(
         _at(Role.ADMIN),
@@ -135,6 +139,9 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.WatchlistService/GetEntry": _review(),
     "/cordon.v1.WatchlistService/ListEntries": _review(),
     "/cordon.v1.WatchlistService/RemoveEntry": _list(_A.ERASURE),
+    "/cordon.v1.WatchlistService/ApproveEntry": _second(),
+    "/cordon.v1.WatchlistService/GetWatchlist": _review(),
+    "/cordon.v1.WatchlistService/ReviewWatchlist": _second(),
     "/cordon.v1.CameraService/CreateCamera": _administration(),
     "/cordon.v1.CameraService/GetCamera": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.CameraService/ListCameras": _staff(_A.NONE, _NO_PERSON_IN_IT),

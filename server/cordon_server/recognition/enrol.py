@@ -52,6 +52,8 @@ class Examined:
     box: Box
     face_jpeg: bytes = field(repr=False)
     """The face with a margin, at most 320 pixels; other faces in it are blurred."""
+    shortcomings: tuple[Reason, ...] = ()
+    """Limits of the gate that it breaks, where that was to be overridden."""
 
 
 class Enroller:
@@ -62,10 +64,17 @@ class Enroller:
         self._gate = gate
         self._own = threading.local()
 
-    def examine(self, image: bytes, point: tuple[float, float] | None = None) -> Examined:
+    def examine(
+        self,
+        image: bytes,
+        point: tuple[float, float] | None = None,
+        *,
+        overridden: bool = False,
+    ) -> Examined:
         """The template of the one face that stands out, or of the face at `point` (pixels).
 
-        Raises UnusablePicture with every reason that counts.
+        Raises UnusablePicture with every reason that counts; with `overridden` the limits of the
+        gate do not, and are told with the template.
         """
         picture = decode_picture(image)
         detector, embedder = self._tools()
@@ -75,7 +84,7 @@ class Enroller:
         align(picture, face.landmarks, crop)
         quality = measure(face, crop)
         wrong = reasons(quality, self._gate)
-        if wrong:
+        if wrong and not overridden:
             raise UnusablePicture(" ".join(reason.message for reason in wrong), wrong)
         vector = embedder.embed([crop])[0]
         if vector is None:
@@ -85,6 +94,7 @@ class Enroller:
             quality=quality,
             box=face.box,
             face_jpeg=probe_jpeg(picture, face, faces),
+            shortcomings=wrong,
         )
 
     def _tools(self) -> tuple[FaceDetector, Embedder]:

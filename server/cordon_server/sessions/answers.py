@@ -46,6 +46,7 @@ class Answers:
         self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome
     ) -> None:
         assert outcome.result is not None
+        deployment.watchlist.drop_expired()
         listed = tuple(
             sighting
             for sighting in outcome.result.sightings

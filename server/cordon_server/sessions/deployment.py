@@ -9,15 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from cordon_server.authority.records import (
-    ENTRIES,
-    REFERENCE_BY_IMAGE,
-    REFERENCE_IMAGES,
-    REFERENCES,
-    DeploymentRecord,
-    State,
-)
-from cordon_server.authority.watchlist import Examiner, ListRules, Watchlist
+from cordon_server.authority.records import DeploymentRecord, State
+from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_enrolment import Examiner
+from cordon_server.authority.watchlist_records import LIST_TABLES
+from cordon_server.authority.watchlist_rules import EntryRules, ListRules
 from cordon_server.domain import NotReady, StorageDamaged, StorageFull
 from cordon_server.gallery import Gallery
 from cordon_server.matches.log import MATCH_IMAGES, MATCHES, REVISIONS, MatchLog
@@ -31,10 +27,7 @@ from cordon_server.store.requests import REQUESTS, RequestLedger
 from cordon_server.store.sealing import DeploymentSealer
 
 TABLES = (
-    ENTRIES,
-    REFERENCES,
-    REFERENCE_IMAGES,
-    REFERENCE_BY_IMAGE,
+    *LIST_TABLES,
     REVISIONS,
     MATCHES,
     MATCH_IMAGES,
@@ -90,6 +83,7 @@ class DeploymentOpener:
     duplicate_score: float
     entries_max: int
     references_per_entry_max: int
+    entry_rules: EntryRules
     examiner: Examiner
     examining: Executor
     writer: Executor
@@ -162,6 +156,7 @@ class DeploymentOpener:
             duplicate_score=self.duplicate_score,
             entries_max=self.entries_max,
             references_per_entry_max=self.references_per_entry_max,
+            entry=self.entry_rules,
         )
         return Watchlist(
             environment,

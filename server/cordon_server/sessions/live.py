@@ -237,6 +237,7 @@ class Live:
             self._scheduler.forget_idle()
             for deployment in self._open.values():
                 record = deployment.record
+                deployment.watchlist.drop_expired()
                 if record.state is State.ARMED and record.end_time <= self._clock():
                     for session in list(deployment.cameras.values()):
                         session.halt(

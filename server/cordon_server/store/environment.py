@@ -176,6 +176,11 @@ class Environment:
         except lmdb.Error as error:
             raise _translated(error, self.folder) from error
 
+    @property
+    def last_commit(self) -> int:
+        """The number of the newest commit: while it stays, nothing has changed."""
+        return int(self._raw.info()["last_txnid"])
+
     async def close(self) -> None:
         """Closes the files when the last read and write are through; refuses new ones at once."""
         self._is_closing = True

@@ -13,7 +13,7 @@ from typing import cast
 
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
-from cordon_server.authority.watchlist import Application
+from cordon_server.authority.watchlist_rules import Application
 from cordon_server.domain import FaceCounts, Frame, FrameResult, Sighting
 from cordon_server.gallery import Gallery
 from cordon_server.recognition.decide import DecisionRule
@@ -28,6 +28,7 @@ from cordon_server.sessions.streams import StreamLimits
 from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import (
     DIMENSION,
+    ENTRY_RULES,
     MODEL,
     OFFICER,
     Clock,
@@ -151,6 +152,7 @@ async def a_live_site(
         duplicate_score=0.8,
         entries_max=100,
         references_per_entry_max=10,
+        entry_rules=ENTRY_RULES,
         examiner=DegreesExaminer(),
         examining=writer,
         writer=writer,

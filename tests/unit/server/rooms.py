@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cordon_server.authority.records import Actor
+from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules
 from cordon_server.domain import (
     Box,
     Candidate,
@@ -36,6 +37,14 @@ QUALITY = Quality(0.9, 60.0, 200.0, 120.0, 1.0, 2.0)
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OFFICER = Actor("olga", "spiffe://site.local/admin/first")
 """Who makes deployments."""
+SECOND = Actor("otto", "spiffe://site.local/admin/second")
+"""Who reviews and approves."""
+ENTRY_RULES = EntryRules(
+    {"wanted": CategoryRule(), "missing": CategoryRule(minors=True), "barred": CategoryRule()}
+)
+"""A policy that asks for nothing but a category."""
+POOR = ReasonCode.BLURRED
+"""What is wrong with a picture that `poor_picture` makes."""
 
 
 class Clock:
@@ -72,6 +81,11 @@ def facing(degrees: float) -> Template:
     return Template(vector, MODEL)
 
 
+def poor_picture(degrees: float, take: int = 0) -> bytes:
+    """The same below the gate."""
+    return f"{degrees} {take} poor".encode()
+
+
 def picture(degrees: float, take: int = 0) -> bytes:
     """A picture of the face at an angle; takes of one face differ in their bytes alone."""
     return f"{degrees} {take}".encode()
@@ -84,18 +98,24 @@ class Seen:
     template: Template
     quality: Quality
     face_jpeg: bytes
+    shortcomings: tuple[Reason, ...] = ()
 
 
 class DegreesExaminer:
-    """Reads pictures made by `picture`; anything else shows no face."""
+    """Reads pictures made by `picture` and `poor_picture`; anything else shows no face."""
 
-    def examine(self, image: bytes, point: tuple[float, float] | None) -> Seen:
+    def examine(
+        self, image: bytes, point: tuple[float, float] | None, *, overridden: bool = False
+    ) -> Seen:
         try:
             degrees = float(image.split()[0])
         except (ValueError, IndexError) as error:
             reason = Reason(ReasonCode.NO_FACE, "no face was found")
             raise UnusablePicture(reason.message, (reason,)) from error
-        return Seen(facing(degrees), QUALITY, b"face of " + image)
+        wrong = (Reason(POOR, "blurred"),) if image.endswith(b"poor") else ()
+        if wrong and not overridden:
+            raise UnusablePicture("blurred", wrong)
+        return Seen(facing(degrees), QUALITY, b"face of " + image, wrong)
 
 
 def a_frame(sequence: int, *, camera_id: str = "north", captured_at: datetime = NOON) -> Frame:

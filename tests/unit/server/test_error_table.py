@@ -31,6 +31,7 @@ INTENDED = {
     domain.InvalidInput: "INVALID_ARGUMENT",
     domain.InvalidFrame: "INVALID_ARGUMENT",
     domain.UnusablePicture: "INVALID_ARGUMENT",
+    domain.NotListable: "INVALID_ARGUMENT",
     domain.NotFound: "NOT_FOUND",
     domain.AlreadyExists: "ALREADY_EXISTS",
     domain.NotReady: "FAILED_PRECONDITION",
@@ -51,6 +52,8 @@ WORDS = "camera north is revoked; use another"
 
 
 def an_error(kind: type[domain.CordonError], message: str = WORDS) -> domain.CordonError:
+    if issubclass(kind, domain.NotListable):
+        return kind((("field", domain.Reason(domain.ReasonCode.EXPIRED, message)),))
     if issubclass(kind, domain.UnusablePicture):
         return kind(message, (domain.Reason(domain.ReasonCode.NO_FACE, message),))
     return kind(message)

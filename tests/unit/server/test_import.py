@@ -12,13 +12,20 @@ from types import SimpleNamespace
 from typing import Any
 
 from cordon.v1 import watchlist_pb2
-from cordon_server.api.watchlist import EXAMINED_AHEAD, WatchlistServicer
-from cordon_server.authority.watchlist import ListRules, Watchlist
+from cordon_server.api.edge import _ADMITTED
+from cordon_server.api.watchlist import WatchlistServicer
+from cordon_server.api.watchlist_import import EXAMINED_AHEAD
+from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_rules import ListRules
 from cordon_server.config import Limits
 from cordon_server.gallery import Gallery
+from cordon_server.identity.admission import Admitted
+from cordon_server.identity.names import PersonRole
 from cordon_server.sessions.deployment import TABLES
+from tests.unit.server.persons import a_peer, a_person
 from tests.unit.server.rooms import (
     DIMENSION,
+    ENTRY_RULES,
     MODEL,
     Clock,
     DegreesExaminer,
@@ -39,7 +46,9 @@ class FirstIsSlowest(DegreesExaminer):
     def __init__(self, first: bytes, later: bytes) -> None:
         self._first, self._later, self._done = first, later, Event()
 
-    def examine(self, image: bytes, point: tuple[float, float] | None) -> Seen:
+    def examine(
+        self, image: bytes, point: tuple[float, float] | None, *, overridden: bool = False
+    ) -> Seen:
         if image == self._first:
             assert self._done.wait(WAIT_S)
         seen = super().examine(image, point)
@@ -97,7 +106,7 @@ async def slow_at_first(folder: Path, images: list[bytes]) -> AsyncIterator[Watc
             yield Watchlist(
                 environment,
                 lambda: Gallery(model_id=MODEL, dimension=DIMENSION, threshold=0.5),
-                ListRules(0.5, 0.8, entries_max=4, references_per_entry_max=7),
+                ListRules(0.5, 0.8, entries_max=4, references_per_entry_max=7, entry=ENTRY_RULES),
                 examiner=FirstIsSlowest(images[0], images[-1]),
                 executor=examiners,
                 clock=Clock(),
@@ -123,6 +132,7 @@ async def imported(
 
     live: Any = SimpleNamespace(opened=opened)
     context: Any = Context()
-    await WatchlistServicer(live, ("wanted",), Limits()).ImportReferences(requests(), context)
+    _ADMITTED.set(Admitted(a_peer(), a_person(PersonRole.WATCHLIST_OFFICER), ""))
+    await WatchlistServicer(live, Limits()).ImportReferences(requests(), context)
     written: list[watchlist_pb2.ImportReferencesResponse] = context.written
     return written

@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cordon_server.authority.watchlist import (
-    SIMILAR_COUNT,
-    Application,
-    Enrolment,
-    ListRules,
-    Watchlist,
-)
+from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_enrolment import Enrolment
+from cordon_server.authority.watchlist_faces import SIMILAR_COUNT
+from cordon_server.authority.watchlist_rules import Application, ListRules
 from cordon_server.domain import (
     InvalidInput,
     LimitReached,
@@ -30,6 +27,7 @@ from cordon_server.sessions.deployment import TABLES
 from cordon_server.store.environment import Environment, Table
 from tests.unit.server.rooms import (
     DIMENSION,
+    ENTRY_RULES,
     MODEL,
     QUALITY,
     Clock,
@@ -40,7 +38,9 @@ from tests.unit.server.rooms import (
     picture,
 )
 
-RULES = ListRules(threshold=0.5, duplicate_score=0.8, entries_max=4, references_per_entry_max=7)
+RULES = ListRules(
+    threshold=0.5, duplicate_score=0.8, entries_max=4, references_per_entry_max=7, entry=ENTRY_RULES
+)
 """In degrees: nearer than 37 is a duplicate, nearer than 60 a look-alike."""
 
 

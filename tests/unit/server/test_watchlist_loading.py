@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cordon_server.authority.watchlist import Application, ListRules, Watchlist
+from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_rules import Application, ListRules
 from cordon_server.gallery import Gallery, Reference
 from cordon_server.sessions.deployment import TABLES
 from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import (
     DIMENSION,
+    ENTRY_RULES,
     MODEL,
     Clock,
     DegreesExaminer,
@@ -24,7 +26,13 @@ from tests.unit.server.rooms import (
     picture,
 )
 
-RULES = ListRules(threshold=0.5, duplicate_score=0.999, entries_max=90, references_per_entry_max=7)
+RULES = ListRules(
+    threshold=0.5,
+    duplicate_score=0.999,
+    entries_max=90,
+    references_per_entry_max=7,
+    entry=ENTRY_RULES,
+)
 PATIENCE_S = 20.0
 
 
