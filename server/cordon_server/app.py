@@ -21,7 +21,7 @@ from cordon.v1.machine_pb2_grpc import add_EnrolmentServiceServicer_to_server
 from cordon_server.api.cameras import CameraServicer
 from cordon_server.api.deployments import DeploymentServicer
 from cordon_server.api.edge import Edge
-from cordon_server.api.enrolment import EnrolmentServicer
+from cordon_server.api.enrolment import EnrolmentEdge, EnrolmentServicer
 from cordon_server.api.identity import IdentityServicer
 from cordon_server.api.machines import MachineServicer, deny_identity
 from cordon_server.api.matches import MatchServicer
@@ -34,6 +34,7 @@ from cordon_server.api.server import (
     make_server,
 )
 from cordon_server.api.watchlist import WatchlistServicer
+from cordon_server.audit.room import open_audit
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.policy import load_policy
@@ -136,6 +137,11 @@ async def running(
         authority = load_authority(settings.storage.certificates)
         keyring = await asyncio.to_thread(open_keyring, settings)
 
+        # Before all that acts: what cannot be recorded is not done.
+        audit = await stack.enter_async_context(
+            open_audit(settings.audit_places, keyring, clock=clock)
+        )
+
         writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="writer"))
         registry = Environment(
             settings.registry_folder,
@@ -178,11 +184,19 @@ async def running(
 
         # Ports that are taken are said so before the models' seconds.
         edge = Edge(
-            site=settings.site, clock=clock, denied=register, admission=admission, calls=calls
+            site=settings.site,
+            clock=clock,
+            denied=register,
+            admission=admission,
+            calls=calls,
+            recorder=audit,
         )
         server, port = make_server(settings.listen, certificate, edge)
         enrolling, enrolment_port = make_enrolment_server(
-            settings.listen, settings.listen.port_of_enrolment(port), certificate, rate
+            settings.listen,
+            settings.listen.port_of_enrolment(port),
+            certificate,
+            EnrolmentEdge(rate, audit),
         )
 
         models = await asyncio.to_thread(open_pack, settings)
@@ -235,7 +249,7 @@ async def running(
         )
         health = add_services(
             server,
-            recognition=RecognitionServicer(live, settings.limits, clock),
+            recognition=RecognitionServicer(live, settings.limits, audit, clock),
             matches=MatchServicer(live, subscribers_max=settings.limits.subscribers_max),
             watchlist=WatchlistServicer(live, settings.limits),
             deployments=DeploymentServicer(
@@ -266,7 +280,9 @@ async def running(
         )
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
-        guarding = [tasks.create_task(calls.run()), tasks.create_task(certificate.watch())]
+        guarding = [
+            tasks.create_task(each) for each in (calls.run(), certificate.watch(), audit.run())
+        ]
         await server.start()
         await enrolling.start()
         log.info("server.policy", policy=policy.name, digest=policy.digest.hex())

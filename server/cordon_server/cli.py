@@ -128,6 +128,7 @@ def init(
             "site_passphrase_file": str(made.passphrase),
             "root": str(made.root),
             "root_passphrase": None if root_passphrase_file else passphrase,
+            "audit_key": made.audit_key,
             "administrator": admin,
             "administrator_password": None if admin_password_file else password,
         }
@@ -145,6 +146,8 @@ def init(
     if root_passphrase_file is None:
         print(f"  its passphrase  {passphrase}")
         print("                  Shown this once: write it down, apart from the key.")
+    print(f"  audit key       {made.audit_key}")
+    print("                  Public: with it anyone verifies the record. Keep a copy elsewhere.")
     print(f"  administrator   {admin}")
     if admin_password_file is None:
         print(f"  his password    {password}")
@@ -291,6 +294,22 @@ def token(
         made = asyncio.run(make_token(settings, role, name, clock=lambda: datetime.now(UTC)))
     print(made.text)
     print(f"good once, until {made.expire_time:%Y-%m-%d %H:%M} UTC", file=sys.stderr)
+
+
+@app.command(epilog="Example: cordon server accept-record --config ./site/cordon.toml")
+def accept_record(config: ConfigOption = Path("cordon.toml")) -> None:
+    """Go on from an audit record that is not what was signed last, after a backup was put back.
+
+    The server does not start before. That it was accepted becomes a leaf of the record, and whoever
+    kept a newer checkpoint still sees that leaves are missing.
+    """
+    from cordon_server.config import load_settings
+    from cordon_server.upkeep import accept_record
+
+    with _errors():
+        there, signed = accept_record(load_settings(config), now=datetime.now(UTC))
+    before = "nobody knows how many" if signed is None else str(signed)
+    print(f"the audit record goes on after {there} leaves; {before} had been signed")
 
 
 async def _serve(settings: object) -> None:

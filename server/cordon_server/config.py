@@ -18,6 +18,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from cordon_server.audit.personal import KEPT_FOR_MIN
+from cordon_server.audit.room import AuditPlaces
 from cordon_server.authority.policy import POLICY_FILE_ENDING
 from cordon_server.domain import ConfigInvalid
 from cordon_server.identity.attempts import AttemptLimits
@@ -215,6 +217,14 @@ class Storage(_Section):
     """Largest size of each database file."""
 
 
+class Audit(_Section):
+    """The record of every act."""
+
+    personal_days: int = Field(366, ge=KEPT_FOR_MIN.days)
+    """How long who acted and why can be read, after the month of the act. Then the key goes and
+    the rest of the record stays, whole. Six months are the least that operators must keep logs."""
+
+
 class Settings(BaseSettings):
     """Everything about one server."""
 
@@ -237,6 +247,7 @@ class Settings(BaseSettings):
     watchlist: Watchlist = Watchlist()
     advice: Advised = Advised()
     storage: Storage = Storage()
+    audit: Audit = Audit()
 
     @classmethod
     def settings_customise_sources(
@@ -259,6 +270,18 @@ class Settings(BaseSettings):
                 f"limits.jpeg_bytes_max, so above {largest}"
             )
         return self
+
+    @property
+    def audit_places(self) -> AuditPlaces:
+        storage = self.storage
+        return AuditPlaces(
+            self.site,
+            storage.data,
+            storage.certificates,
+            storage.never_backed_up,
+            storage.size_bytes_max,
+            timedelta(days=self.audit.personal_days),
+        )
 
     @property
     def registry_folder(self) -> Path:

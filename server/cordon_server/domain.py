@@ -19,6 +19,7 @@ CordonError
     ├── ProviderUnavailable
     ├── StorageFull
     ├── StorageDamaged
+    ├── NotRecorded             no audit, no action: what could not be recorded is not done
     ├── ModelFailed             a network answered what is no number
     └── DeviceLost              what the networks run on has failed and stays so
 """
@@ -150,6 +151,10 @@ class StorageFull(OurFault):
 
 class StorageDamaged(OurFault):
     """A stored record cannot be read back as what was written."""
+
+
+class NotRecorded(OurFault):
+    """An act could not be put on record, so it does not take place."""
 
 
 class ModelFailed(OurFault):

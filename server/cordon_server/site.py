@@ -7,12 +7,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from cordon_server.audit.notes import key_pem as signing_key_pem
+from cordon_server.audit.room import KEY_FILE, VKEY_FILE, AuditPlaces, begin, make_signer
 from cordon_server.domain import AlreadyExists, ConfigInvalid
 from cordon_server.identity.certificates import (
     LIFE_MAX,
@@ -76,6 +78,8 @@ class MadeSite:
     """The first workstation's identity folder."""
     passphrase: Path
     """The file with the site's passphrase, which every key of a watchlist is kept under."""
+    audit_key: str = ""
+    """The public key that the audit record is verified with."""
 
 
 def make_site(
@@ -122,6 +126,7 @@ def make_site(
         record_certificate(txn, certificate, spiffe_id, issued_by="init", now=now)
         put_user(txn, user)
 
+    made = replace(made, audit_key=_begin_record(folder, site, now))
     # Before the server has ever run: there is no moment when whoever comes first is administrator.
     _write_registry(folder / "data" / "registry", act)
     _write_identity(
@@ -149,6 +154,18 @@ def _make_folders(folder: Path, made: MadeSite) -> None:
         raise ConfigInvalid(
             f"{error.filename} cannot be made ({error.strerror}); choose another folder"
         ) from error
+
+
+def _begin_record(folder: Path, site: str, now: datetime) -> str:
+    """Makes the key that signs the audit record, and its first leaf; the public half."""
+    certificates, signer = folder / "certs", make_signer(site)
+    write_private(certificates / KEY_FILE, signing_key_pem(signer.key))
+    (certificates / VKEY_FILE).write_text(f"{signer.vkey}\n")
+    places = AuditPlaces(
+        site, folder / "data", certificates, folder / "never-backed-up", REGISTRY_BYTES_MAX
+    )
+    begin(places, signer, now)
+    return signer.vkey
 
 
 def _write_registry(folder: Path, act: Callable[[Transaction], object]) -> None:

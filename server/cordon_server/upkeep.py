@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cordon_server.acts import Act, AuditClass
+from cordon_server.audit.room import accept, record_apart
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.records import CAMERAS
 from cordon_server.config import Settings
@@ -22,7 +24,7 @@ from cordon_server.identity.hierarchy import (
     save_authority,
 )
 from cordon_server.identity.issuance import Issuer
-from cordon_server.identity.names import Role
+from cordon_server.identity.names import Role, SpiffeId
 from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES
 from cordon_server.identity.serving import (
     SERVER_CERTIFICATE,
@@ -31,6 +33,7 @@ from cordon_server.identity.serving import (
     read_server_certificate,
 )
 from cordon_server.store.environment import Environment
+from cordon_server.store.lock import locked
 from cordon_server.store.sealing import PlainSealer
 
 ON_THE_SERVER = "the server's own command line"
@@ -43,6 +46,8 @@ async def make_token(
     """A one-time token for a machine, written beside whatever server runs: the way back when no
     workstation of the administration is left. Raises `NotFound` or `NotReady`."""
     authority = load_authority(settings.storage.certificates)
+    resource = str(SpiffeId(settings.site, role, name))
+    _record(settings, Act(AuditClass.ALTERATION, "token.made", resource=resource), clock())
     with ThreadPoolExecutor(1) as writer:
         registry = Environment(
             settings.registry_folder,
@@ -61,6 +66,15 @@ async def make_token(
             await registry.close()
     assert token is not None
     return token
+
+
+def accept_record(settings: Settings, *, now: datetime) -> tuple[int, int | None]:
+    """Goes on from the audit record as it is; how many leaves it has, and how many were signed.
+
+    Raises `ConfigInvalid` while a server runs.
+    """
+    with locked(settings.storage.data):
+        return accept(settings.audit_places, now)
 
 
 def renew_server(
@@ -86,6 +100,7 @@ def renew_server(
         _check_named(authority, wanted)
     else:
         authority = _issuing(settings.site, wanted, root, root_passphrase, authority, now)
+    _record(settings, Act(AuditClass.ALTERATION, "certificate.renewed"), now)
     with TemporaryDirectory(dir=folder, prefix="fresh-") as name:
         fresh = Path(name)
         save_authority(fresh, authority)
@@ -97,6 +112,11 @@ def renew_server(
         for path in sorted(fresh.iterdir()):
             os.replace(path, folder / path.name)
     return shown.not_after
+
+
+def _record(settings: Settings, act: Act, now: datetime) -> None:
+    """What is done here is on record before it is done, as whatever comes over the network is."""
+    record_apart(settings.audit_places, act, now)
 
 
 def _check_named(authority: CertificateAuthority, hosts: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
-"""What every call passes through: who is calling, may they, is the message in order, and what an
-error becomes. Wraps the handler, for an interceptor by itself does not see the connection."""
+"""What every call passes through: who is calling, may they, is the message in order, is it on
+record, and what an error becomes. Wraps the handler, for an interceptor by itself does not see the
+connection."""
 
 from __future__ import annotations
 
@@ -18,8 +19,10 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
+from cordon_server.acts import Recorder
 from cordon_server.api import rules
 from cordon_server.api.errors import status_of, trailing_details
+from cordon_server.api.recording import act_of, is_recorded, recorded
 from cordon_server.domain import CordonError, LimitReached
 from cordon_server.identity.admission import Admission, Admitted
 from cordon_server.identity.calls import Call, LiveCalls
@@ -36,6 +39,11 @@ TIME_KEY = "cordon-time"
 _ADMITTED: ContextVar[Admitted] = ContextVar("admitted")
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def admitted() -> Admitted:
+    """Who makes the running call."""
+    return _ADMITTED.get()
 
 
 def caller() -> Peer:
@@ -66,12 +74,14 @@ class Edge(grpc.aio.ServerInterceptor):
         denied: DenyList,
         admission: Admission,
         calls: LiveCalls[Person],
+        recorder: Recorder,
     ) -> None:
         self._site = site
         self._clock = clock
         self._denied = denied
         self._admission = admission
         self._calls = calls
+        self._recorder = recorder
 
     async def intercept_service(
         self,
@@ -89,12 +99,18 @@ class Edge(grpc.aio.ServerInterceptor):
         make, act = _parts(handler)
 
         async def answer_one(request: Any, context: Context) -> Any:
-            async with self._guarded(method, context):
-                return await act(_checked(request, context), context)
+            async with (
+                self._guarded(method, context),
+                self._recorded(method, request, context) as checked,
+            ):
+                return await act(checked, context)
 
         async def answer_many(request: Any, context: Context) -> None:
-            async with self._guarded(method, context):
-                responses = act(_checked(request, context), context)
+            async with (
+                self._guarded(method, context),
+                self._recorded(method, request, context) as checked,
+            ):
+                responses = act(checked, context)
                 if not inspect.isasyncgen(responses):
                     await responses
                     return
@@ -114,16 +130,31 @@ class Edge(grpc.aio.ServerInterceptor):
             check_metadata(context)
             peer = identify(context.auth_context(), self._site, self._clock(), self._denied)
             who.peer = str(peer.spiffe_id)
-            admitted = self._admission.admit(method, peer, context.invocation_metadata() or ())
-            _ADMITTED.set(admitted)
-            who.person = admitted.person.user_id if admitted.person else None
-            who.justification = admitted.justification or None
+            who_calls = self._admission.admit(method, peer, context.invocation_metadata() or ())
+            _ADMITTED.set(who_calls)
+            who.person = who_calls.person.user_id if who_calls.person else None
+            who.justification = who_calls.justification or None
             context.set_trailing_metadata(((TIME_KEY, self._clock().isoformat()),))
             who.call = Call(
-                method, peer, admitted.person, partial(_abort, context), asyncio.current_task()
+                method, peer, who_calls.person, partial(_abort, context), asyncio.current_task()
             )
             with self._calls.running(who.call):
                 yield
+
+    @asynccontextmanager
+    async def _recorded(self, method: str, request: Any, context: Context) -> AsyncIterator[Any]:
+        """What the handler is given; the call is on record by then (no audit, no action). What a
+        stream is about stands in its first message."""
+        checked = _checked(request, context)
+        if not is_recorded(method):
+            yield checked
+            return
+        first = request
+        if not isinstance(request, Message):
+            first = await anext(checked, None)
+            checked = _again(first, checked)
+        async with recorded(self._recorder, act_of(method, first, _ADMITTED.get())):
+            yield checked
 
 
 @dataclass(slots=True)
@@ -222,3 +253,11 @@ async def _checked_stream(context: Context) -> AsyncIterator[Message]:
         rules.check(request)
         yield request
         del request
+
+
+async def _again(first: Message | None, rest: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    """A stream whose first message was looked at."""
+    if first is not None:
+        yield first
+    async for request in rest:
+        yield request

@@ -12,11 +12,14 @@ import grpc
 import structlog
 
 from cordon.v1 import machine_pb2, machine_pb2_grpc
+from cordon_server.acts import Act, Recorder
 from cordon_server.api import convert, rules
 from cordon_server.api.edge import Context, Who, answering, check_metadata
+from cordon_server.api.recording import recorded
 from cordon_server.identity.certificates import read_csr
 from cordon_server.identity.enrolment import Enrolments
 from cordon_server.identity.issuance import Issuer
+from cordon_server.identity.permissions import permission
 from cordon_server.identity.rates import RateLimit, address_of
 
 log = structlog.get_logger()
@@ -52,10 +55,11 @@ class EnrolmentServicer(machine_pb2_grpc.EnrolmentServiceServicer):
 
 
 class EnrolmentEdge(grpc.aio.ServerInterceptor):
-    """What every call on the enrolment port passes: the rate, the field rules, the error table."""
+    """What every call on the enrolment port passes: rate, field rules, record, error table."""
 
-    def __init__(self, rate: RateLimit) -> None:
+    def __init__(self, rate: RateLimit, recorder: Recorder) -> None:
         self._rate = rate
+        self._recorder = recorder
 
     async def intercept_service(
         self,
@@ -74,10 +78,16 @@ class EnrolmentEdge(grpc.aio.ServerInterceptor):
                 self._rate.check(address)
                 check_metadata(context)
                 rules.check(request)
-                return await handler.unary_unary(request, context)
+                async with recorded(self._recorder, _act(address)):
+                    return await handler.unary_unary(request, context)
 
         return grpc.unary_unary_rpc_method_handler(
             answer,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
+
+
+def _act(address: str) -> Act:
+    """Somebody spends a token; which machine that is, its certificate's record says."""
+    return Act(permission(ENROL).audit, ENROL, personal={"address": address})

@@ -19,6 +19,7 @@ STATUS: dict[type[BaseException], grpc.StatusCode] = {
     domain.LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
     domain.NotNow: grpc.StatusCode.UNAVAILABLE,
     domain.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    domain.NotRecorded: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 """By class or the nearest base class; anything unlisted is INTERNAL with a fixed sentence."""
 

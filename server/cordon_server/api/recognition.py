@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 from cordon.v1 import recognition_pb2, recognition_pb2_grpc
+from cordon_server.acts import Recorder
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller
+from cordon_server.api.edge import Context, admitted, caller
+from cordon_server.api.recording import act_on, recorded
 from cordon_server.config import Limits
 from cordon_server.domain import Frame, InvalidInput
 from cordon_server.recognition.load import Advice
@@ -19,13 +21,17 @@ from cordon_server.sessions.live import Live
 
 Requests = AsyncIterator[recognition_pb2.StreamFramesRequest]
 Response = recognition_pb2.StreamFramesResponse
+STREAM = "/cordon.v1.RecognitionService/StreamFrames"
 
 
 class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
     """Lets cameras stream."""
 
-    def __init__(self, live: Live, limits: Limits, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, live: Live, limits: Limits, recorder: Recorder, clock: Callable[[], datetime]
+    ) -> None:
         self._live = live
+        self._recorder = recorder
         self._limits = limits
         self._clock = clock
 
@@ -36,11 +42,14 @@ class RecognitionServicer(recognition_pb2_grpc.RecognitionServiceServicer):
             sent_at=convert.moment(hello.sent_at, "hello.sent_at"),
             stills=hello.source_kind == recognition_pb2.SOURCE_KIND_STILLS,
         )
+        act = act_on(STREAM, f"deployments/{session.deployment_id}", admitted())
         try:
-            await self._greet(session, context)
-            answering = asyncio.create_task(self._answer(session, context))
-            reading = asyncio.create_task(self._read(session, deployment, request_iterator))
-            await _both(session, reading, answering)
+            # On record before the first frame is asked for.
+            async with recorded(self._recorder, act):
+                await self._greet(session, context)
+                answering = asyncio.create_task(self._answer(session, context))
+                reading = asyncio.create_task(self._read(session, deployment, request_iterator))
+                await _both(session, reading, answering)
         finally:
             session.close()
 

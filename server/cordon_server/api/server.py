@@ -31,7 +31,6 @@ from cordon_server.api.reflection import V1, V1ALPHA, add_reflection
 from cordon_server.config import Listen
 from cordon_server.domain import ConfigInvalid
 from cordon_server.identity.permissions import check_complete
-from cordon_server.identity.rates import RateLimit
 from cordon_server.identity.serving import ServerCertificate, Shown
 
 SERVICES = (
@@ -83,10 +82,10 @@ def make_server(
 
 
 def make_enrolment_server(
-    listen: Listen, port: int, certificate: ServerCertificate, rate: RateLimit
+    listen: Listen, port: int, certificate: ServerCertificate, edge: EnrolmentEdge
 ) -> tuple[grpc.aio.Server, int]:
     """A server for machines that have no certificate yet, on a port of its own; likewise."""
-    server = grpc.aio.server(interceptors=[EnrolmentEdge(rate)], options=_enrolment_options())
+    server = grpc.aio.server(interceptors=[edge], options=_enrolment_options())
     credentials = _credentials(certificate, False)
     return server, _bind(server, listen.host, port, "listen.enrolment_port", credentials)
 

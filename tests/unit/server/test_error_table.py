@@ -45,6 +45,7 @@ INTENDED = {
     domain.ProviderUnavailable: "INTERNAL",
     domain.StorageFull: "RESOURCE_EXHAUSTED",
     domain.StorageDamaged: "INTERNAL",
+    domain.NotRecorded: "RESOURCE_EXHAUSTED",
     domain.ModelFailed: "INTERNAL",
     domain.DeviceLost: "INTERNAL",
 }

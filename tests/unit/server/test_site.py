@@ -117,6 +117,7 @@ def test_keys_and_folders_are_their_owners_alone(tmp_path: Path) -> None:
         "issuing-key.pem",
         "root-key.pem",
         "server-key.pem",
+        "audit-key.pem",
     }
     assert {mode(each) for each in keys} == {0o600}
 

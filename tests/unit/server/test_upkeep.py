@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import stat
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
@@ -8,17 +9,20 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from cordon_server.audit.room import open_audit
 from cordon_server.config import Settings, load_settings
-from cordon_server.domain import ConfigInvalid, NotFound
+from cordon_server.domain import ConfigInvalid, NotFound, StorageDamaged
 from cordon_server.identity.certificates import SERVER_LIFE
 from cordon_server.identity.hierarchy import load_authority, make_root, save_root
 from cordon_server.identity.names import Role
 from cordon_server.identity.peers import read_certificate
 from cordon_server.identity.serving import ServerCertificate, read_server_certificate
 from cordon_server.site import FirstAdministrator, make_site
-from cordon_server.upkeep import make_token, renew_server
+from cordon_server.store.keyring import Keyring
+from cordon_server.store.lock import locked
+from cordon_server.upkeep import accept_record, make_token, renew_server
 from tests.unit.server.machines import MachineRoom, a_public_key
-from tests.unit.server.rooms import Clock
+from tests.unit.server.rooms import Clock, open_keyring
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LATER = NOW + timedelta(days=400)
@@ -62,6 +66,8 @@ def test_a_renewed_server_certificate_is_for_the_same_hosts_and_shown_at_once(
     keys = [path for path in certs.iterdir() if path.name.endswith("key.pem")]
     assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
     assert sorted(path.name for path in certs.iterdir()) == [
+        "audit-key.pem",
+        "audit.vkey",
         "ca.pem",
         "issuing-key.pem",
         "issuing.pem",
@@ -154,3 +160,41 @@ async def test_a_camera_that_is_not_registered_gets_no_token_there_either(
 ) -> None:
     with pytest.raises(NotFound):
         await make_token(settings, Role.CAMERA, "nowhere", clock=lambda: NOW)
+
+
+def test_a_record_that_was_put_back_is_gone_on_from_only_when_it_is_said(
+    settings: Settings,
+) -> None:
+    places = settings.audit_places
+    places.newest_file.unlink()
+    with pytest.raises(StorageDamaged, match="cordon server accept-record"):
+        asyncio.run(_opened(settings))
+
+    assert accept_record(settings, now=NOW) == (1, None)
+
+    asyncio.run(_opened(settings))
+
+
+def test_a_record_is_not_accepted_beside_a_server_that_runs(settings: Settings) -> None:
+    with locked(settings.storage.data), pytest.raises(ConfigInvalid, match="another server"):
+        accept_record(settings, now=NOW)
+
+
+async def test_what_is_done_on_the_server_itself_is_on_record(settings: Settings) -> None:
+    renew(settings)
+    await make_token(settings, Role.ADMIN, "office", clock=lambda: LATER)
+
+    async with open_audit(settings.audit_places, ring(settings), clock=lambda: LATER) as audit:
+        leaves = await audit.page(0, 10)
+
+    assert [leaf.action for leaf in leaves] == ["record.begun", "certificate.renewed", "token.made"]
+    assert leaves[2].resource == "spiffe://site.local/admin/office"
+
+
+def ring(settings: Settings) -> Keyring:
+    return open_keyring(settings.storage.data)
+
+
+async def _opened(settings: Settings) -> None:
+    async with open_audit(settings.audit_places, ring(settings), clock=lambda: NOW):
+        pass

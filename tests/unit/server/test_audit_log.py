@@ -1,0 +1,400 @@
+"""The audit log: what is acknowledged is there, signed, and can be proven."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cordon_admin import verifier
+from cordon_server.acts import Act, AuditClass
+from cordon_server.audit import newest, record
+from cordon_server.audit.log import AuditLog
+from cordon_server.audit.personal import is_due, key_name
+from cordon_server.audit.room import accept, open_audit
+from cordon_server.domain import NotRecorded, StorageDamaged
+from cordon_server.store.environment import Environment, Transaction
+from cordon_server.store.keyring import Label
+from tests.unit.server.acts_kept import a_begun_record, an_act, an_audit_log, exported
+from tests.unit.server.rooms import NOON, Clock, open_keyring
+
+
+@pytest.mark.serves("R12")
+async def test_what_is_recorded_can_be_read_back_and_verified(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        index = await audit.record(an_act(7, deployment_id="market", person="anna"))
+
+        (leaf,) = await audit.page(index, 10)
+        verdict = verifier.verify(await exported(audit), audit.vkey)
+
+    assert (leaf.index, leaf.time, leaf.kind) == (1, NOON, AuditClass.ALTERATION)
+    assert (leaf.action, leaf.deployment_id) == ("watchlist.enrolled", "market")
+    assert leaf.resource == "deployments/market"
+    assert leaf.machine == "spiffe://north.example/admin/first"
+    assert leaf.facts == {"number": 7, "share": 0.25, "trial": False}
+    assert audit.personal(leaf) == {"person": "anna"}
+    assert verdict.is_whole, verdict.fault
+    assert verdict.leaves == 2
+
+
+async def test_many_at_once_cost_few_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        syncs = 0
+        write_now = Environment.write_now
+
+        def counted(environment: Environment, act: object) -> object:
+            nonlocal syncs
+            syncs += 1
+            return write_now(environment, act)  # type: ignore[arg-type]  # whatever it is
+
+        monkeypatch.setattr(Environment, "write_now", counted)
+
+        indices = await asyncio.gather(*(audit.record(an_act(n)) for n in range(100)))
+
+        assert syncs <= 3
+        assert indices == list(range(1, 101))
+        leaves = await audit.page(1, 100)
+    assert [leaf.facts["number"] for leaf in leaves] == list(range(100))
+
+
+async def test_who_is_cancelled_takes_nobody_with_him(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        first = asyncio.create_task(audit.record(an_act(0)))
+        others = [asyncio.create_task(audit.record(an_act(n))) for n in range(1, 5)]
+        await asyncio.sleep(0)
+        first.cancel()
+        others[1].cancel()
+        done = await asyncio.gather(*others, return_exceptions=True)
+
+        numbers = [leaf.facts["number"] for leaf in await audit.page(1, 10)]
+
+    assert isinstance(done[1], asyncio.CancelledError)
+    assert all(isinstance(done[at], int) for at in (0, 2, 3))
+    assert {1, 3, 4} <= set(numbers)
+    assert len(numbers) == len(set(numbers))
+
+
+@pytest.mark.serves("R12")
+async def test_a_full_record_refuses_the_act_and_keeps_what_was_acknowledged(
+    tmp_path: Path,
+) -> None:
+    async with an_audit_log(tmp_path, size_bytes_max=256 * 2**10) as audit:
+        acknowledged = await _fill(audit)
+
+        with pytest.raises(NotRecorded, match=r"free disk space or raise storage\.size_bytes_max"):
+            await audit.record(an_act(0, note="x" * 2000))
+        leaves = await audit.page(0, 10_000)
+    assert len(leaves) == acknowledged + 1 > 20
+
+
+async def test_facts_that_json_has_no_number_for_are_refused_alone(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        bad = Act(AuditClass.NONE, "test.bad", facts={"score": float("nan")})
+        done = await asyncio.gather(
+            audit.record(bad), audit.record(an_act()), return_exceptions=True
+        )
+
+        assert isinstance(done[0], ValueError)
+        assert done[1] == 1
+
+
+async def test_times_on_record_never_go_back_and_the_clock_that_did_is_on_record(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    async with an_audit_log(tmp_path, clock) as audit:
+        await audit.record(an_act(1))
+        clock.advance(hours=-3)
+        await audit.record(an_act(2))
+        clock.advance(hours=4)
+        await audit.record(an_act(3))
+
+        _, one, two, three = await audit.page(0, 10)
+        assert verifier.verify(await exported(audit)).is_whole
+    assert (one.time, one.clock) == (NOON, None)
+    assert (two.time, two.clock) == (NOON, NOON - timedelta(hours=3))
+    assert (three.time, three.clock) == (NOON + timedelta(hours=1), None)
+
+
+async def test_the_record_is_signed_every_hundred_leaves_and_at_each_change_of_state(
+    tmp_path: Path,
+) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        for number in range(1, 105):
+            await audit.record(an_act(number))
+        await audit.record(an_act(0, deployment_id="market", action="deployment.counts"))
+        await audit.record(an_act(0, deployment_id="market", action="deployment.armed"))
+
+        sizes = await audit._environment.read(
+            lambda txn: [each.size for each, _ in record.checkpoints(txn, 0, 10)]
+        )
+    assert sizes == [1, 100, 107]
+
+
+async def test_a_grown_record_is_signed_every_minute_and_one_that_rests_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cordon_server.audit.log.CHECKPOINT_S", 0.01)
+    async with an_audit_log(tmp_path) as audit, asyncio.TaskGroup() as tasks:
+        await audit.record(an_act(1))
+        running = tasks.create_task(audit.run())
+        while verifier.read_note(
+            (tmp_path / "kept" / newest.NEWEST_FILE).read_text(), verifier.read_key(audit.vkey)
+        ) != verifier.Checkpoint(
+            "north.example/cordon-audit", 2, await _root(audit._environment, 2), 2, _text(NOON)
+        ):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        running.cancel()
+        lines = await exported(audit)
+    assert sum(b'{"checkpoint"' in line for line in lines) == 2
+
+
+async def test_every_leaf_and_every_older_record_can_be_proven(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        for number in range(20):
+            await audit.record(an_act(number))
+        lines = await exported(audit)
+        leaves = [line[8:-2] for line in lines if line.startswith(b'{"leaf"')]
+        key = verifier.read_key(audit.vkey)
+
+        for index, content in enumerate(leaves):
+            proof = await audit.inclusion(index)
+            now = verifier.read_note(proof.checkpoint, key)
+            assert verifier.is_included(content, index, now.size, proof.hashes, now.root)
+        for size in range(1, 22):
+            proof = await audit.consistency(size)
+            old = await _root(audit._environment, size)
+            assert verifier.is_consistent(size, old, now.size, now.root, proof.hashes)
+
+
+async def test_a_page_of_one_deployment_holds_its_leaves_alone(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        for number in range(6):
+            await audit.record(an_act(number, deployment_id=("market", "market-2")[number % 2]))
+
+        first = await audit.page(0, 2, "market")
+        rest = await audit.page(first[-1].index + 1, 10, "market")
+
+    assert [leaf.facts["number"] for leaf in (*first, *rest)] == [0, 2, 4]
+
+
+async def test_an_export_of_several_pages_is_one_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cordon_server.audit.log.PAGE", 3)
+    async with an_audit_log(tmp_path) as audit:
+        for number in range(17):
+            action = "deployment.armed" if number % 5 == 0 else "match.raised"
+            await audit.record(an_act(number, deployment_id="market", action=action))
+        lines = await exported(audit)
+
+    verdict = verifier.verify(lines, audit.vkey)
+    assert verdict.is_whole, verdict.fault
+    assert (verdict.leaves, verdict.checkpoints) == (18, 6)
+
+
+# What is personal.
+
+
+async def test_personal_parts_are_sealed_and_gone_with_their_key_while_the_record_stays_whole(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    async with an_audit_log(tmp_path, clock) as audit:
+        await audit.record(an_act(1, deployment_id="market", person="anna", justification="lost"))
+        await audit.record(an_act(2, person="bert"))
+        before = await exported(audit)
+        stored = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*.mdb"))
+        assert b"anna" not in b"".join(before) + stored
+        assert b"bert" not in b"".join(before) + stored
+
+        clock.advance(days=184)
+        assert await audit.forget() == []
+        clock.advance(days=31)
+        assert await audit.forget() == ["deployment.market.2026-06", "site.2026-06"]
+
+        leaves = await audit.page(0, 10)
+        assert [audit.personal(leaf) for leaf in leaves] == [{}, None, None]
+        assert verifier.verify(await exported(audit), audit.vkey).is_whole
+    assert open_keyring(tmp_path).names(Label.AUDIT) == []
+
+
+def test_a_key_is_kept_for_its_time_after_its_month() -> None:
+    name = key_name("market", NOON.replace(month=12))
+    kept_for = timedelta(days=10)
+
+    assert name == "deployment.market.2026-12"
+    assert not is_due(name, NOON.replace(year=2027, month=1, day=10), kept_for)
+    assert is_due(name, NOON.replace(year=2027, month=1, day=11, hour=0), kept_for)
+
+
+async def test_personal_parts_are_bound_to_their_leaf(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        await audit.record(an_act(1, person="anna"))
+        await audit.record(an_act(2, person="bert"))
+        _, one, two = await audit.page(0, 3)
+
+        with pytest.raises(StorageDamaged, match="not what was sealed"):
+            audit.personal(replace(two, sealed=one.sealed))
+
+
+async def test_the_length_of_what_is_sealed_does_not_tell_who_it_was(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        await audit.record(an_act(1, person="ab"))
+        await audit.record(an_act(1, person="a-much-longer-name"))
+        leaves = await audit.page(1, 2)
+
+    lengths = {len(leaf.sealed.data) for leaf in leaves if leaf.sealed}
+    assert len(lengths) == 1
+
+
+# A record that was put back.
+
+
+async def test_a_record_that_was_put_back_is_noticed_at_the_start(tmp_path: Path) -> None:
+    places, _ = a_begun_record(tmp_path, NOON)
+    older = (places.data / "audit" / "data.mdb").read_bytes()
+    async with open_audit(places, open_keyring(tmp_path), clock=Clock()) as audit:
+        await audit.record(an_act())
+    (places.data / "audit" / "data.mdb").write_bytes(older)
+
+    with pytest.raises(StorageDamaged, match="has 1 leaves and had 2 at") as refused:
+        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
+            pass
+
+    assert refused.value.reason == "RECORD_ROLLED_BACK"
+    assert accept(places, NOON) == (1, 2)
+    async with open_audit(places, open_keyring(tmp_path), clock=Clock()) as audit:
+        (leaf,) = await audit.page(1, 10)
+    assert (leaf.action, leaf.facts) == ("record.accepted", {"leaves": 1, "leaves_signed": 2})
+
+
+async def test_another_record_of_the_same_length_is_noticed_at_the_start(tmp_path: Path) -> None:
+    places, _ = a_begun_record(tmp_path / "one", NOON)
+    others, _ = a_begun_record(tmp_path / "other", NOON + timedelta(hours=1))
+    other = (others.data / "audit" / "data.mdb").read_bytes()
+    (places.data / "audit" / "data.mdb").write_bytes(other)
+
+    with pytest.raises(StorageDamaged) as refused:
+        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
+            pass
+
+    assert refused.value.reason == "RECORD_CHANGED"
+
+
+async def test_a_record_without_its_mark_is_noticed_at_the_start(tmp_path: Path) -> None:
+    places, _ = a_begun_record(tmp_path, NOON)
+    places.newest_file.unlink()
+
+    with pytest.raises(StorageDamaged, match="accept-record") as refused:
+        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
+            pass
+
+    assert refused.value.reason == "RECORD_UNMARKED"
+
+
+# Killed.
+
+APPENDING = """
+import asyncio, sys
+from pathlib import Path
+from tests.unit.server.acts_kept import a_begun_record, an_act
+from tests.unit.server.rooms import NOON, Clock, open_keyring
+from cordon_server.audit.room import AuditPlaces, open_audit
+
+async def append(audit, number):
+    while True:
+        index = await audit.record(an_act(number, person="anna"))
+        print(index, flush=True)
+
+async def main():
+    folder = Path(sys.argv[1])
+    places = AuditPlaces(
+        "north.example", folder / "data", folder / "certs", folder / "kept", 2**26
+    )
+    async with open_audit(places, open_keyring(folder), clock=Clock()) as audit:
+        await asyncio.gather(*(append(audit, number) for number in range(8)))
+
+asyncio.run(main())
+"""
+
+
+def _killed_while_appending(folder: Path) -> int:
+    """The last index that a process acknowledged before it was killed."""
+    command = [sys.executable, "-c", APPENDING, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as appending:
+        assert appending.stdout is not None
+        whole: list[int] = []
+        for line in appending.stdout:
+            if line.endswith("\n"):
+                whole.append(int(line))
+            if len(whole) == 130:
+                appending.kill()
+    assert appending.returncode == -9
+    return max(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.serves("R12")
+async def test_what_was_acknowledged_before_a_kill_is_on_record(tmp_path: Path) -> None:
+    places, signer = a_begun_record(tmp_path, NOON)
+    acknowledged = [_killed_while_appending(tmp_path) for _ in range(3)]
+
+    async with open_audit(places, open_keyring(tmp_path), clock=Clock()) as audit:
+        assert acknowledged[0] < acknowledged[1] < acknowledged[2] < await audit.size()
+        verdict = verifier.verify(await exported(audit), signer.vkey)
+    assert verdict.is_whole, verdict.fault
+
+
+def test_a_checkpoint_has_the_form_that_other_readers_of_such_logs_know(tmp_path: Path) -> None:
+    places, signer = a_begun_record(tmp_path, NOON)
+
+    note = places.newest_file.read_text()
+
+    origin, size, root, ours, blank, signature, end = note.split("\n")
+    assert (origin, size, blank, end) == ("north.example/cordon-audit", "1", "", "")
+    assert len(base64.b64decode(root)) == 32
+    assert ours == "checkpoint 1 2026-06-01T12:00:00.000000Z"
+    dash, name, encoded = signature.split(" ")
+    assert (dash, name) == ("—", origin)
+    assert base64.b64decode(encoded)[:4].hex() == signer.vkey.split("+")[1]
+
+
+async def test_a_leaf_has_the_fields_that_the_record_must_have(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        await audit.record(an_act(1, deployment_id="market", person="anna"))
+        lines = await exported(audit)
+
+    leaf = json.loads(lines[-2])["leaf"]
+    assert set(leaf) == set(verifier.LEAF_FIELDS) | {"sealed"}
+    assert {kind.value for kind in AuditClass} == verifier.KINDS
+
+
+async def _fill(audit: AuditLog) -> int:
+    """How many acts there was room for."""
+    acknowledged = 0
+    while True:
+        try:
+            await audit.record(an_act(acknowledged, note="x" * 2000))
+        except NotRecorded:
+            return acknowledged
+        acknowledged += 1
+
+
+async def _root(environment: Environment, size: int) -> bytes:
+    def act(txn: Transaction) -> bytes:
+        return record.root_at(txn, size)
+
+    return await environment.read(act)
+
+
+def _text(moment: object) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
