@@ -218,7 +218,7 @@ def _picture(row: Row) -> bytes:
 
 def _message(row: Row, picture: bytes) -> watchlist_pb2.ImportRow:
     point = watchlist_pb2.ImagePoint(x=row.face[0], y=row.face[1]) if row.face else None
-    return watchlist_pb2.ImportRow(
+    message = watchlist_pb2.ImportRow(
         row=row.number,
         external_ref=row.external_ref,
         category=row.category,
@@ -226,3 +226,5 @@ def _message(row: Row, picture: bytes) -> watchlist_pb2.ImportRow:
         image=picture,
         face_point=point,
     )
+    row.said.fill(message)
+    return message

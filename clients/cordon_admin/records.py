@@ -69,15 +69,49 @@ ENTRY_COLUMNS = {
     "THRESHOLD": "threshold",
     "PICTURES": "reference_count",
     "ENROLLED": "create_time",
+    "WAITS": "is_waiting",
+    "REVIEWED": "review_time",
+}
+
+ENTRY_DETAILS = {
+    "Ref": "external_ref",
+    "Category": "category",
+    "Source": "lawful_source",
+    "Rationale": "rationale",
+    "Requester": "requester",
+    "Born": "birth_date",
+    "Age": "age_group",
+    "Threshold": "threshold",
+    "Expires": "expire_time",
+    "Pictures": "reference_count",
+    "Enrolled": "create_time",
+    "By": "enrolled_by",
+    "Approved by": "approved_by",
+    "Waits for a second person": "is_waiting",
+    "Reviewed": "review_time",
+}
+
+WATCHLIST_DETAILS = {
+    "Digest": "digest",
+    "Subjects": "entry_count",
+    "Pictures": "reference_count",
+    "By category": "told_categories",
+    "Waiting for a second person": "waiting_count",
+    "Reviewed": "is_reviewed",
+    "Last reviewed": "review_time",
+    "By": "reviewed_by",
 }
 
 REFERENCE_COLUMNS = {
     "PICTURE": "id",
     "ENROLLED": "create_time",
+    "TAKEN": "captured_on",
     "EYES PX": "inter_eye_px",
     "SHARPNESS": "sharpness",
     "LUMINANCE": "luminance",
     "MODEL": "model",
+    "BELOW THE GATE": "overridden",
+    "WAITS": "is_waiting",
 }
 
 
@@ -138,7 +172,19 @@ def entry_record(entry: watchlist_pb2.Entry) -> dict[str, Any]:
         "external_ref": entry.external_ref,
         "category": entry.category,
         "threshold": rounded(entry.threshold) if entry.HasField("threshold") else None,
+        "lawful_source": said(
+            watchlist_pb2.LawfulSource.Name(entry.lawful_source), "LAWFUL_SOURCE"
+        ),
+        "rationale": entry.rationale or None,
+        "requester": entry.requester or None,
+        "birth_date": entry.birth_date or None,
+        "age_group": said(watchlist_pb2.AgeGroup.Name(entry.age_group), "AGE_GROUP"),
+        "expire_time": moment(entry, "expire_time"),
         "create_time": moment(entry, "create_time"),
+        "enrolled_by": entry.enrolled_by or None,
+        "approved_by": entry.approved_by or None,
+        "is_waiting": entry.is_waiting,
+        "review_time": moment(entry, "review_time"),
         "reference_count": len(entry.references),
         "references": [reference_record(reference) for reference in entry.references],
     }
@@ -152,7 +198,33 @@ def reference_record(reference: watchlist_pb2.Reference) -> dict[str, Any]:
         "image_sha256": reference.image_sha256,
         "create_time": moment(reference, "create_time"),
         "model": reference.model,
+        "captured_on": reference.captured_on or None,
+        "enrolled_by": reference.enrolled_by or None,
+        "overridden": [
+            enum_word(watchlist_pb2.ReasonCode.Name(code), "REASON_CODE")
+            for code in reference.overridden
+        ],
+        "override_reason": reference.override_reason or None,
+        "override_approved_by": reference.override_approved_by or None,
+        "is_waiting": reference.is_waiting,
         **quality_record(reference.quality),
+    }
+
+
+def watchlist_record(watchlist: watchlist_pb2.Watchlist) -> dict[str, Any]:
+    """A list as a whole."""
+    by_category = dict(sorted(watchlist.entries_by_category.items()))
+    return {
+        "name": watchlist.name,
+        "digest": watchlist.digest,
+        "entry_count": watchlist.entry_count,
+        "reference_count": watchlist.reference_count,
+        "entries_by_category": by_category,
+        "waiting_count": watchlist.waiting_count,
+        "is_reviewed": watchlist.reviewed_digest == watchlist.digest,
+        "reviewed_digest": watchlist.reviewed_digest or None,
+        "review_time": moment(watchlist, "review_time"),
+        "reviewed_by": watchlist.reviewed_by or None,
     }
 
 
@@ -179,6 +251,12 @@ def reason_records(reasons: Iterable[watchlist_pb2.Reason]) -> list[dict[str, An
 def enum_word(name: str, prefix: str) -> str:
     """CAMERA_STATE_ACTIVE -> active."""
     return name.removeprefix(f"{prefix}_").lower()
+
+
+def said(name: str, prefix: str) -> str | None:
+    """The same, or None for what was not said."""
+    word = enum_word(name, prefix)
+    return None if word == "unspecified" else word
 
 
 def rounded(value: float) -> float:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cordon_admin.particulars import NAMES, NOTHING_SAID, Particulars, particulars
 from cordon_client.errors import ClientError, ExitCode
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 REQUIRED = ("external_ref", "image")
-OPTIONAL = ("category", "threshold", "face_x", "face_y")
+OPTIONAL = ("category", "threshold", "face_x", "face_y", *NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Row:
     """None: the deployment's."""
     face: tuple[float, float] | None = None
     """A point inside the wanted face, pixels from the top left."""
+    said: Particulars = NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ def _row(
             category=text.get("category") or category or _present(text, "category"),
             threshold=_threshold(text.get("threshold", "")),
             face=_face(text.get("face_x", ""), text.get("face_y", "")),
+            said=particulars(text),
         )
     except ValueError as error:
         return BadRow(number, text.get("external_ref", ""), text.get("image", ""), str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,16 @@ import typer
 
 from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
+from cordon_admin import watchlist_review as review
 from cordon_admin.enrolment import check_pictures, enrol_rows
-from cordon_admin.records import ENTRY_COLUMNS, REFERENCE_COLUMNS, entry_record
+from cordon_admin.particulars import NAMES as NAMES_OF_OPTIONS
+from cordon_admin.particulars import SOURCES, Particulars, particulars
+from cordon_admin.records import (
+    ENTRY_COLUMNS,
+    ENTRY_DETAILS,
+    REFERENCE_COLUMNS,
+    entry_record,
+)
 from cordon_admin.rows import Row, Rows, read_rows, rows_of
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
@@ -40,6 +49,10 @@ app = new_app(
     """
 )
 
+app.command("state")(review.state)
+app.command("review")(review.review)
+app.command("approve")(review.approve)
+
 DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose watchlist.")]
 RefArgument = Annotated[
     str, typer.Argument(metavar="REF", help="Your own reference for the subject.")
@@ -51,6 +64,33 @@ GiveUpOption = Annotated[
     float,
     typer.Option(
         "--give-up-after", metavar="SECONDS", min=0, help="Without an answer from the server."
+    ),
+]
+SourceOption = Annotated[
+    str, typer.Option("--source", help=f"Where the picture is from: {', '.join(SOURCES)}.")
+]
+RationaleOption = Annotated[
+    str, typer.Option("--rationale", metavar="TEXT", help="Why the subject has to be listed.")
+]
+RequesterOption = Annotated[
+    str, typer.Option("--requester", metavar="TEXT", help="Who asked for the listing.")
+]
+BornOption = Annotated[str, typer.Option("--born", metavar="DATE", help="Date of birth.")]
+AgeOption = Annotated[
+    str, typer.Option("--age", metavar="GROUP", help="Where that is not known: adult or minor.")
+]
+ExpiresOption = Annotated[
+    str, typer.Option("--expires", metavar="TIME", help="From then on it matches nobody.")
+]
+TakenOption = Annotated[
+    str, typer.Option("--taken", metavar="DATE", help="When the picture was taken.")
+]
+OverrideOption = Annotated[
+    str,
+    typer.Option(
+        "--override-reason",
+        metavar="TEXT",
+        help="Why a picture below the gate is wanted; a second person approves it.",
     ),
 ]
 
@@ -67,6 +107,14 @@ def enrol(
     face: Annotated[
         str | None, typer.Option("--face", metavar="X,Y", help="A point in the wanted face.")
     ] = None,
+    source: SourceOption = "",
+    rationale: RationaleOption = "",
+    requester: RequesterOption = "",
+    born: BornOption = "",
+    age: AgeOption = "",
+    expires: ExpiresOption = "",
+    taken: TakenOption = "",
+    override: OverrideOption = "",
     give_up_after: GiveUpOption = 60.0,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
@@ -75,14 +123,21 @@ def enrol(
 ) -> None:
     """Enrol a subject's pictures. The same picture again changes nothing.
 
+    What has to be said beside the category is the policy's. A minor, and a picture below the gate,
+    is searched only when a second person has approved it: cordon admin watchlist approve.
+
     \b
-    Example:
+    Examples:
       cordon admin watchlist enrol market A-17 front.jpg side.jpg --category wanted
+      cordon admin watchlist enrol market A-18 face.jpg --category wanted --source custody \\
+        --rationale "wanted on warrant, seen here last week" --requester unit-4 \\
+        --born 1990-05-01 --taken 2026-01-31
     """
     who = identity_for("admin", identity, server)
     point = _point(face) if face else None
+    said = _said(source, rationale, requester, born, age, expires, taken, override)
     rows = [
-        Row(row.number, ref, row.image, category, threshold, point)
+        Row(row.number, ref, row.image, category, threshold, point, said)
         for row in rows_of(ref, photos, category)
     ]
     run(
@@ -107,6 +162,14 @@ def import_(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.csv", help="Write the report here too.")
     ] = None,
+    source: SourceOption = "",
+    rationale: RationaleOption = "",
+    requester: RequesterOption = "",
+    born: BornOption = "",
+    age: AgeOption = "",
+    expires: ExpiresOption = "",
+    taken: TakenOption = "",
+    override: OverrideOption = "",
     give_up_after: GiveUpOption = 60.0,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
@@ -116,8 +179,10 @@ def import_(
     """Enrol many pictures: a folder with one folder a subject, or a CSV file.
 
     The CSV's columns: external_ref, image (a path from the CSV's folder), and if you like
-    category, threshold, face_x, face_y. It may be stopped and run again: what is enrolled stays
-    enrolled, once. Exit code 3: some rows were rejected.
+    category, threshold, face_x, face_y, lawful_source, rationale, requester, birth_date, age_group,
+    expire_time, captured_on, override_reason; an option counts where the CSV does not say. It may
+    be stopped and run again: what is enrolled stays enrolled, once. Exit code 3: some rows were
+    rejected.
 
     \b
     Examples:
@@ -129,7 +194,10 @@ def import_(
         enrol_rows(
             who,
             deployment_name(deployment),
-            read_rows(path, category),
+            _saying(
+                read_rows(path, category),
+                _said(source, rationale, requester, born, age, expires, taken, override),
+            ),
             output=output,
             dry_run=dry_run,
             give_up_after_s=give_up_after,
@@ -237,7 +305,7 @@ async def _show(identity: ClientIdentity, name: str, output: Format) -> None:
         method = WatchlistServiceStub(channel).GetEntry
         response = await call(method, watchlist_pb2.GetEntryRequest(name=name))
     record = entry_record(response.entry)
-    emit([record], {h.capitalize(): k for h, k in ENTRY_COLUMNS.items()}, output, single=True)
+    emit([record], ENTRY_DETAILS, output, single=True)
     if output is Format.TABLE:
         print()
         emit(record["references"], REFERENCE_COLUMNS, output, empty="No pictures.")
@@ -252,6 +320,22 @@ async def _remove(identity: ClientIdentity, request: watchlist_pb2.RemoveEntryRe
         talk(f"{what} could be removed; nothing was changed.")
     else:
         talk(f"{what} was removed.")
+
+
+def _said(*given: str) -> Particulars:
+    try:
+        return particulars(dict(zip(NAMES_OF_OPTIONS, given, strict=True)))
+    except ValueError as error:
+        raise ClientError(
+            f"{error}.",
+            hint="cordon admin watchlist enrol --help",
+            exit_code=ExitCode.USAGE,
+        ) from error
+
+
+def _saying(rows: Rows, said: Particulars) -> Rows:
+    """Rows that say what they do not say themselves."""
+    return Rows([replace(row, said=row.said.over(said)) for row in rows.good], rows.bad)
 
 
 def _point(given: str) -> tuple[float, float]:

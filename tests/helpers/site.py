@@ -107,6 +107,8 @@ class Site:
         match arguments:
             case ("admin", "deployment", "arm" | "end", *_):
                 return self.approver
+            case ("admin", "watchlist", "review" | "approve", *_):
+                return self.approver
             case ("admin", "deployment" | "watchlist", *_):
                 return self.officer
             case ("control" | "watch", *_):

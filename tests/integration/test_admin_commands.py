@@ -177,7 +177,7 @@ def test_an_import_reports_each_row_and_goes_on_past_bad_ones(
         (3, "rejected", ["no_face"]),
         (4, "rejected", ["duplicate"]),
         (5, "rejected", ["bad_field"]),
-        (6, "rejected", ["bad_field"]),
+        (6, "rejected", ["category_unknown"]),
     ]
     assert [fate(row) for row in rows] == expected
     assert rehearsed[0]["outcome"] == "accepted"

@@ -129,10 +129,10 @@ class Watchlist:
         digest = sha256(application.image)
 
         def act(txn: Transaction) -> Enrolment | None:
-            there = enrolment.known(txn, application, digest)
-            if there is None:
+            there = enrolment.found_picture(txn, digest)
+            if there is None or there[0] != application.entry_id:
                 enrolment.check(txn, application, self.rules, self._clock())
-            return there
+            return enrolment.known(txn, application, digest)
 
         return await self._environment.read(act)
 

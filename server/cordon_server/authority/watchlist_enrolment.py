@@ -84,15 +84,24 @@ class Joining:
         return (Reason(ReasonCode.WAITING, message),)
 
 
+def found_picture(txn: Transaction, digest: str) -> tuple[str, str] | None:
+    """Entry and reference of this very picture, if it is there."""
+    key = txn.get(REFERENCE_BY_IMAGE, tables.picture_key(txn, digest))
+    if key is None:
+        return None
+    entry_id, reference_id = key.decode().split("/")
+    return entry_id, reference_id
+
+
 def known(txn: Transaction, application: Application, digest: str) -> Enrolment | None:
     """The enrolment of this very picture if it is there.
 
     Raises `UnusablePicture` (DUPLICATE) when it is there under another entry.
     """
-    key = txn.get(REFERENCE_BY_IMAGE, tables.picture_key(txn, digest))
-    if key is None:
+    there = found_picture(txn, digest)
+    if there is None:
         return None
-    entry_id, reference_id = key.decode().split("/")
+    entry_id, reference_id = there
     if entry_id != application.entry_id:
         raise duplicate(
             f"this very picture is enrolled as {entry_id}; one picture shows one subject",

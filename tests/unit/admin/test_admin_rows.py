@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cordon.v1 import watchlist_pb2
+from cordon_admin.particulars import NOTHING_SAID
 from cordon_admin.rows import BadRow, Row, read_rows
 from cordon_client.errors import ClientError, ExitCode
 
@@ -141,3 +143,51 @@ def test_nothing_to_import_is_refused(tmp_path: Path, name: str) -> None:
         read_rows(tmp_path / name, "wanted")
 
     assert refused.value.exit_code is ExitCode.USAGE
+
+
+def test_a_csv_says_of_each_subject_what_the_policy_may_need(folder: Path) -> None:
+    path = csv_of(
+        folder,
+        "external_ref,image,lawful_source,rationale,requester,birth_date,age_group,expire_time,"
+        "captured_on,override_reason",
+        "A-1,a.jpg,Own Record,seen here,unit 4,1990-05-01,ADULT,2026-01-31T18:00:00Z,2026-01-30,"
+        "the only one",
+        "A-2,a.jpg,,,,,,,,",
+    )
+
+    said, silent = (row.said for row in read_rows(path, "wanted").good)
+
+    row = watchlist_pb2.ImportRow()
+    said.fill(row)
+    assert row.lawful_source == watchlist_pb2.LAWFUL_SOURCE_OWN_RECORD
+    assert row.age_group == watchlist_pb2.AGE_GROUP_ADULT
+    assert row.expire_time.ToJsonString() == "2026-01-31T18:00:00Z"
+    assert (row.rationale, row.requester, row.override_reason) == (
+        "seen here",
+        "unit 4",
+        "the only one",
+    )
+    assert (row.birth_date, row.captured_on) == ("1990-05-01", "2026-01-30")
+    assert silent == NOTHING_SAID
+    assert silent.over(said) == said
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("lawful_source", "the internet"),
+        ("birth_date", "1.5.1990"),
+        ("age_group", "looks 20"),
+        ("expire_time", "soon"),
+        ("captured_on", "2026-02-30"),
+    ],
+)
+def test_what_is_said_in_no_known_way_is_that_rows_fault(
+    folder: Path, column: str, value: str
+) -> None:
+    path = csv_of(folder, f"external_ref,image,{column}", f"A-1,a.jpg,{value}")
+
+    rows = read_rows(path, "wanted")
+
+    assert rows.good == []
+    assert column in rows.bad[0].message
