@@ -225,6 +225,7 @@ async def running(
             entries_max=min(settings.limits.entries_max, policy.watchlist.entries_max),
             references_per_entry_max=settings.limits.references_per_entry_max,
             entry_rules=entry_rules(policy),
+            recorder=audit,
             examiner=Enroller(models),
             examining=examining,
             writer=writer,

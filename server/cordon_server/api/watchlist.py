@@ -119,7 +119,7 @@ class WatchlistServicer(watchlist_pb2_grpc.WatchlistServiceServicer):
 
         async def act() -> watchlist_pb2.RemoveEntryResponse:
             removed = await deployment.watchlist.remove(
-                convert.last_part(request.name), dry_run=request.validate_only
+                convert.last_part(request.name), by=_actor(), dry_run=request.validate_only
             )
             return watchlist_pb2.RemoveEntryResponse(references_removed=removed)
 

@@ -16,6 +16,7 @@ from cordon_server.authority import watchlist_enrolment as enrolment
 from cordon_server.authority import watchlist_tables as tables
 from cordon_server.authority.list_state import ListState
 from cordon_server.authority.records import Actor
+from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_approval import approve, check_reviewable, check_second
 from cordon_server.authority.watchlist_enrolment import (
     Enrolment,
@@ -37,7 +38,7 @@ from cordon_server.authority.watchlist_records import (
     ReviewRecord,
     reference_key,
 )
-from cordon_server.authority.watchlist_rules import Application, ListRules
+from cordon_server.authority.watchlist_rules import NOBODY, Application, ListRules
 from cordon_server.domain import NotFound, Reason, Template
 from cordon_server.gallery import Gallery, check_template
 from cordon_server.store.environment import Environment, Transaction
@@ -65,8 +66,10 @@ class Watchlist:
         examiner: Examiner,
         executor: Executor,
         clock: Callable[[], datetime],
+        record: ListRecord,
     ) -> None:
         self._environment = environment
+        self._record = record
         self._examiner = examiner
         self._executor = executor
         self._clock = clock
@@ -165,12 +168,13 @@ class Watchlist:
                 return made
             if not dry_run:
                 await self.on_change(False)
+                await self._record.enrolled(made.entry, made.reference, application.applicant)
                 await self._environment.write(lambda txn: act(txn, True))
                 self._joined(made, now)
             warnings = looks + made.warnings
             return Enrolment(made.entry, made.reference.reference_id, True, warnings)
 
-    async def remove(self, entry_id: str, *, dry_run: bool) -> int:
+    async def remove(self, entry_id: str, *, by: Actor = NOBODY, dry_run: bool) -> int:
         """Removes a subject; the number of references that went. Raises `NotFound`."""
         async with self._change:
             entry, records = await self.get(entry_id)
@@ -178,6 +182,7 @@ class Watchlist:
                 return len(records)
             leaves_trace = await self.on_change(True)
             now = self._clock()
+            await self._record.removed(entry, len(records), by)
             await self._environment.write(
                 lambda txn: tables.erase(txn, entry_id, now=now, leaves_trace=leaves_trace)
             )
@@ -203,6 +208,7 @@ class Watchlist:
                 self._neighbours(entry_id, reference.template)
             if not dry_run:
                 await self.on_change(False)
+                await self._record.approved(before, approver)
                 await self._environment.write(lambda txn: tables.put_records(txn, entry, records))
                 self.gallery.add(references)
             return entry, records
@@ -221,6 +227,7 @@ class Watchlist:
             check_second([requester, *enrolled_by], reviewer, "review this watchlist")
             if not dry_run:
                 record = ReviewRecord(digest, reviewer, self._clock())
+                await self._record.reviewed(await self.state(), reviewer)
                 await self._environment.write(lambda txn: txn.put(REVIEWS, REVIEW_KEY, record))
             return await self.state()
 

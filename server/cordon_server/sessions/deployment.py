@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from cordon_server.acts import Recorder
 from cordon_server.authority.records import DeploymentRecord, State
 from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_enrolment import Examiner
 from cordon_server.authority.watchlist_records import LIST_TABLES
 from cordon_server.authority.watchlist_rules import EntryRules, ListRules
@@ -84,6 +86,7 @@ class DeploymentOpener:
     entries_max: int
     references_per_entry_max: int
     entry_rules: EntryRules
+    recorder: Recorder
     examiner: Examiner
     examining: Executor
     writer: Executor
@@ -167,4 +170,5 @@ class DeploymentOpener:
             examiner=self.examiner,
             executor=self.examining,
             clock=self.clock,
+            record=ListRecord(self.recorder, record.deployment_id),
         )

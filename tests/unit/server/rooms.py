@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from cordon_server.acts import Act
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules
 from cordon_server.domain import (
     Box,
     Candidate,
     Frame,
+    NotRecorded,
     Quality,
     Reason,
     ReasonCode,
@@ -66,6 +68,20 @@ def open_environment(
     return Environment(
         folder, tables, size_bytes_max=size_bytes_max, sealer=PlainSealer(), writer=writer
     )
+
+
+class KeptActs:
+    """A record in memory; what is in `full` cannot be recorded."""
+
+    def __init__(self) -> None:
+        self.acts: list[Act] = []
+        self.full: set[str] = set()
+
+    async def record(self, act: Act) -> int:
+        if act.action in self.full:
+            raise NotRecorded("the record is full")
+        self.acts.append(act)
+        return len(self.acts) - 1
 
 
 def open_keyring(folder: Path, passphrase: str = "a passphrase for tests") -> Keyring:

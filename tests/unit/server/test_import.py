@@ -16,6 +16,7 @@ from cordon_server.api.edge import _ADMITTED
 from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.api.watchlist_import import EXAMINED_AHEAD
 from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_rules import ListRules
 from cordon_server.config import Limits
 from cordon_server.gallery import Gallery
@@ -29,6 +30,7 @@ from tests.unit.server.rooms import (
     MODEL,
     Clock,
     DegreesExaminer,
+    KeptActs,
     Seen,
     open_environment,
     picture,
@@ -110,6 +112,7 @@ async def slow_at_first(folder: Path, images: list[bytes]) -> AsyncIterator[Watc
                 examiner=FirstIsSlowest(images[0], images[-1]),
                 executor=examiners,
                 clock=Clock(),
+                record=ListRecord(KeptActs(), "market"),
             )
         await environment.close()
 

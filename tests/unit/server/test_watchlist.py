@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_enrolment import Enrolment
 from cordon_server.authority.watchlist_faces import SIMILAR_COUNT
 from cordon_server.authority.watchlist_rules import Application, ListRules
@@ -32,6 +33,7 @@ from tests.unit.server.rooms import (
     QUALITY,
     Clock,
     DegreesExaminer,
+    KeptActs,
     Seen,
     facing,
     open_environment,
@@ -66,6 +68,7 @@ def a_watchlist(
         examiner=DegreesExaminer(),
         executor=executor,
         clock=clock,
+        record=ListRecord(KeptActs(), "market"),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_rules import Application, ListRules
 from cordon_server.gallery import Gallery, Reference
 from cordon_server.sessions.deployment import TABLES
@@ -22,6 +23,7 @@ from tests.unit.server.rooms import (
     MODEL,
     Clock,
     DegreesExaminer,
+    KeptActs,
     open_environment,
     picture,
 )
@@ -66,6 +68,7 @@ def watchlist(environment: Environment, writer: Executor, clock: Clock) -> Watch
         examiner=DegreesExaminer(),
         executor=writer,
         clock=clock,
+        record=ListRecord(KeptActs(), "market"),
     )
 
 
