@@ -285,6 +285,11 @@ class FaceCounts:
     shed: int = 0
     embedded: int = 0
     """Of the searched, those embedded on this very frame; the others' tracks were before."""
+    people: int = 0
+    """Faces seen here for the first time: the tracks that begin, and every face of a still picture.
+    Their sum is how many people passed, each once (R16, R20)."""
+    people_searched: int = 0
+    """Tracks that are searched for the first time."""
 
     @property
     def detected(self) -> int:

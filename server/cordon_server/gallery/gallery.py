@@ -91,6 +91,11 @@ class Gallery:
         return entry_id in self._store
 
     @property
+    def rows(self) -> Rows:
+        """What a search would see now; it stays as it is, and the gallery goes on."""
+        return self._store.now
+
+    @property
     def is_indexed(self) -> bool:
         """Whether the index answers; otherwise every reference is compared."""
         return self._index is not None

@@ -135,7 +135,10 @@ class Analyser:
             sightings = [
                 _sighting(picture, probes[i], candidates[i], faces) for i in matches(candidates)
             ]
-        return FrameResult(_counts(fates, faces, len(probes)), tuple(sightings))
+        counts = _counts(
+            fates, faces, embedded=len(probes), people=len(faces), people_searched=len(probes)
+        )
+        return FrameResult(counts, tuple(sightings))
 
     def _tracked(
         self,
@@ -147,6 +150,7 @@ class Analyser:
     ) -> FrameResult:
         """Embeds the faces whose tracks want it; the others stand by what their track has."""
         fates = dict.fromkeys(FaceFate, 0)
+        begun, searched = tracks.begun, tracks.searched
         with self._timed("track"):
             track_of = dict(zip(map(id, faces), tracks.follow(faces, taken_s), strict=True))
             wanted = []
@@ -164,14 +168,21 @@ class Analyser:
         with self._timed("search"):
             for track, probe in zip(people, probes, strict=True):
                 shot = Shot(probe.vector, shot_worth(probe.quality))
-                track.add(shot, view_worth(probe.quality))
+                tracks.add(track, shot, view_worth(probe.quality))
             found = self._decide(people, probes, gallery, tracks.rule)
         with self._timed("probe"):
             sightings = [
                 _sighting(picture, probes[at], found[at], faces, people[at])
                 for at in best_of_each(found)
             ]
-        return FrameResult(_counts(fates, faces, len(probes)), tuple(sightings))
+        counts = _counts(
+            fates,
+            faces,
+            embedded=len(probes),
+            people=tracks.begun - begun,
+            people_searched=tracks.searched - searched,
+        )
+        return FrameResult(counts, tuple(sightings))
 
     def _decide(
         self,
@@ -262,8 +273,8 @@ class Analyser:
             self.stage_seconds[stage] += time.perf_counter() - start
 
 
-def _counts(fates: dict[FaceFate, int], faces: Sequence[Face], embedded: int) -> FaceCounts:
-    counts = FaceCounts(**{fate.value: count for fate, count in fates.items()}, embedded=embedded)
+def _counts(fates: dict[FaceFate, int], faces: Sequence[Face], **others: int) -> FaceCounts:
+    counts = FaceCounts(**{fate.value: count for fate, count in fates.items()}, **others)
     assert counts.detected == len(faces)
     return counts
 

@@ -146,6 +146,10 @@ class CameraTracks:
         self.rule = rule or DecisionRule()
         self.shrinking = Shrinking()
         """Whether this camera's frames are shrunk as they are decoded."""
+        self.begun = 0
+        """People seen so far: tracks, and those that a track went over to."""
+        self.searched = 0
+        """Of these, who had a template."""
         self._tracker = tracker or Tracker()
         self._tracks: dict[int, PersonTrack] = {}
 
@@ -160,10 +164,19 @@ class CameraTracks:
     def follow(self, faces: Sequence[Face], taken_s: float) -> list[PersonTrack]:
         """The track of each face, in order; whoever is gone is forgotten."""
         numbers, over = self._tracker.update(faces, taken_s)
+        self.begun += sum(number not in self._tracks for number in numbers)
         people = [self._tracks.setdefault(number, PersonTrack(number)) for number in numbers]
         for number in over:  # Last: a track may be over with the frame it began in.
             self._tracks.pop(number, None)
         return people
+
+    def add(self, track: PersonTrack, shot: Shot, view: float) -> None:
+        """Gives a track the template of the view that was tried, and counts who has their first."""
+        had_shots = bool(track.shots)
+        track.add(shot, view)
+        if track.templates == 1:
+            self.searched += 1
+            self.begun += had_shots
 
     def forget(self) -> None:
         """Drops everybody at once: the stream is over, or nothing comes any more."""

@@ -60,7 +60,7 @@ def test_the_listed_person_is_sighted_and_the_others_are_only_counted(
 
     result = Analyser(models).analyse(_jpeg(scene), gallery)
 
-    assert result.counts == FaceCounts(searched=3, embedded=3)
+    assert result.counts == FaceCounts(searched=3, embedded=3, people=3, people_searched=3)
     (sighting,) = result.sightings
     assert sighting.candidate.entry_id == "wanted"
     assert sighting.candidate.score > 0.8
@@ -91,7 +91,7 @@ def test_faces_beyond_the_limit_are_shed_and_the_largest_stay(
     settings = AnalyserSettings(faces_per_frame_max=1)
     result = Analyser(models, settings).analyse(_jpeg(scene), gallery)
 
-    assert result.counts == FaceCounts(searched=1, embedded=1, shed=2)
+    assert result.counts == FaceCounts(searched=1, embedded=1, shed=2, people=3, people_searched=1)
     assert [s.candidate.entry_id for s in result.sightings] == ["wanted"]
 
 

@@ -276,6 +276,20 @@ def test_a_person_keeps_the_track_object_from_frame_to_frame() -> None:
     assert again[1] is left
 
 
+@pytest.mark.serves("R16", "R20")
+def test_everybody_is_counted_once_however_many_frames_show_them() -> None:
+    tracks = CameraTracks(RULE)
+
+    for frame in range(5):
+        seen = tracks.follow([_face(100.0), _face(600.0)], 0.1 * frame)
+        tracks.add(seen[0], _shot(1.0, 1.0, 0.0), VIEW)
+    assert (tracks.begun, tracks.searched) == (2, 1)
+
+    tracks.add(seen[0], _shot(1.0, 0.0, 1.0), VIEW)  # It went over to somebody else.
+    tracks.follow([_face(100.0)], 60.0)  # Who came a minute later is not who was there.
+    assert (tracks.begun, tracks.searched) == (4, 2)
+
+
 def test_a_larger_more_frontal_and_sharper_view_is_worth_more() -> None:
     for better in (
         replace(GOOD, inter_eye_px=45.0),
