@@ -16,6 +16,7 @@ class Nouns(LazyGroup):
         "watchlist": Lazy("cordon_admin.watchlist:app", "Who may be looked for."),
         "user": Lazy("cordon_admin.user:app", "The people, and what each may do."),
         "cert": Lazy("cordon_admin.cert:app", "Certificates of machines."),
+        "audit": Lazy("cordon_admin.audit:app", "The record of every act, and its proof."),
         **WORKSTATION,
     }
 

@@ -18,6 +18,7 @@ from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2
 
 from cordon.v1.machine_pb2_grpc import add_EnrolmentServiceServicer_to_server
+from cordon_server.api.audit import AuditServicer
 from cordon_server.api.cameras import CameraServicer
 from cordon_server.api.deployments import DeploymentServicer
 from cordon_server.api.edge import Edge
@@ -275,6 +276,7 @@ async def running(
                 clock=clock,
             ),
             people=IdentityServicer(people, users, calls, ledger, clock=clock),
+            audit=AuditServicer(audit),
         )
         add_EnrolmentServiceServicer_to_server(
             EnrolmentServicer(issuer, enrolments, rate), enrolling

@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from cordon.v1 import (
+    audit_pb2,
     camera_pb2,
     deployment_pb2,
     identity_pb2,
@@ -123,6 +124,13 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
             "UnlockUser": identity_pb2.UnlockUserRequest(name=user),
             "RevokeUser": identity_pb2.RevokeUserRequest(name=user),
             "RevokeSessions": identity_pb2.RevokeSessionsRequest(name=user),
+        },
+        f"{_V1}AuditService": {
+            "ListRecords": audit_pb2.ListRecordsRequest(page_size=1),
+            "GetCheckpoint": audit_pb2.GetCheckpointRequest(),
+            "GetInclusionProof": audit_pb2.GetInclusionProofRequest(index=0),
+            "GetConsistencyProof": audit_pb2.GetConsistencyProofRequest(first_size=1),
+            "ExportAudit": audit_pb2.ExportAuditRequest(),
         },
         "/grpc.health.v1.Health": {
             "Check": health_pb2.HealthCheckRequest(),

@@ -60,6 +60,11 @@ class Site:
         return self._workstation("admin", "approver")
 
     @property
+    def auditor(self) -> Path:
+        """A workstation at which an auditor is signed in."""
+        return self._workstation("admin", "auditor")
+
+    @property
     def operator(self) -> Path:
         """A desk in the control room at which an operator is signed in."""
         return self._workstation("control", "operator")
@@ -111,6 +116,8 @@ class Site:
                 return self.approver
             case ("admin", "deployment" | "watchlist", *_):
                 return self.officer
+            case ("admin", "audit", *_):
+                return self.auditor
             case ("control" | "watch", *_):
                 return self.operator
         return self.admin

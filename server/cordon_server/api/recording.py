@@ -31,6 +31,7 @@ BY_HANDLER = frozenset({"/cordon.v1.RecognitionService/StreamFrames"})
 NAMING = {
     "name": "",
     "parent": "",
+    "deployment": "",
     "deployment_id": "deployments/",
     "camera_id": "cameras/",
     "user_id": "users/",

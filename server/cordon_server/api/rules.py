@@ -247,6 +247,7 @@ RULES: dict[str, dict[str, Rule]] = {
         ),
         **_mutation,
     },
+    "cordon.v1.ListRecordsRequest": {"deployment": optional(_deployment), **_page},
 }
 
 ROW_RULES = _subject

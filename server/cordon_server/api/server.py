@@ -9,6 +9,8 @@ from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cordon.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
     camera_pb2,
     camera_pb2_grpc,
     deployment_pb2,
@@ -41,6 +43,7 @@ SERVICES = (
     camera_pb2.DESCRIPTOR.services_by_name["CameraService"].full_name,
     machine_pb2.DESCRIPTOR.services_by_name["MachineService"].full_name,
     identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name,
+    audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
 )
 RECOGNISING = (
@@ -100,6 +103,7 @@ def add_services(
     cameras: camera_pb2_grpc.CameraServiceServicer,
     machines: machine_pb2_grpc.MachineServiceServicer,
     people: identity_pb2_grpc.IdentityServiceServicer,
+    audit: audit_pb2_grpc.AuditServiceServicer,
 ) -> HealthServicer:
     """Adds every service, then compares their methods with the permission table.
 
@@ -112,6 +116,7 @@ def add_services(
     camera_pb2_grpc.add_CameraServiceServicer_to_server(cameras, server)
     machine_pb2_grpc.add_MachineServiceServicer_to_server(machines, server)
     identity_pb2_grpc.add_IdentityServiceServicer_to_server(people, server)
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
     statuses = HealthServicer(SERVICES)
     health_pb2_grpc.add_HealthServicer_to_server(statuses, server)
     add_reflection(server, SERVICES)

@@ -67,6 +67,7 @@ _OPERATORS = _of(PersonRole.OPERATOR, PersonRole.SUPERVISOR)
 _OFFICER = _of(PersonRole.WATCHLIST_OFFICER)
 _REVIEWERS = _of(PersonRole.WATCHLIST_OFFICER, PersonRole.AUTHORISING_OFFICER)
 _APPROVER = _of(PersonRole.AUTHORISING_OFFICER)
+_AUDITOR = _of(PersonRole.AUDITOR)
 _ADMINISTRATOR = _of(PersonRole.ADMINISTRATOR)
 _ASSIGNED = Scope.ASSIGNED_DEPLOYMENT
 _A = AuditClass
@@ -102,12 +103,17 @@ def _staff(audit: AuditClass, reason: str = "") -> Permission:
     return Permission(_STAFF, EVERYONE, audit, reason)
 
 
+def _auditing(audit: AuditClass, reason: str = "") -> Permission:
+    return Permission(_at(Role.ADMIN), _AUDITOR, audit, reason)
+
+
 def _technical(reason: str) -> Permission:
     return Permission(MACHINES, frozenset(), _A.NONE, reason)
 
 
 _NO_PERSON_IN_IT = "places and machines, no personal data"
 _PROBE = "says whether the server works, and nothing of anyone"
+_HASHES = "hashes and a signature, no personal data"
 _CONTRACT = "the contract is public"
 
 PERMISSIONS: dict[str, Permission] = {
@@ -179,6 +185,11 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.IdentityService/UnlockUser": _administration(),
     "/cordon.v1.IdentityService/RevokeUser": _administration(step_up=True),
     "/cordon.v1.IdentityService/RevokeSessions": _administration(step_up=True),
+    "/cordon.v1.AuditService/ListRecords": _auditing(_A.CONSULTATION),
+    "/cordon.v1.AuditService/GetCheckpoint": _auditing(_A.NONE, _HASHES),
+    "/cordon.v1.AuditService/GetInclusionProof": _auditing(_A.CONSULTATION),
+    "/cordon.v1.AuditService/GetConsistencyProof": _auditing(_A.NONE, _HASHES),
+    "/cordon.v1.AuditService/ExportAudit": _auditing(_A.DISCLOSURE),
     "/grpc.health.v1.Health/Check": _technical(_PROBE),
     "/grpc.health.v1.Health/List": _technical(_PROBE),
     "/grpc.health.v1.Health/Watch": _technical(_PROBE),

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message
 
 from cordon.v1 import (
+    audit_pb2,
     camera_pb2,
     deployment_pb2,
     identity_pb2,
@@ -20,6 +21,7 @@ from cordon_server.api import rules
 from cordon_server.domain import InvalidInput
 
 FILES = (
+    audit_pb2,
     camera_pb2,
     deployment_pb2,
     identity_pb2,

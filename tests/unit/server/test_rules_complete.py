@@ -8,7 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from cordon_server.api import rules
 from tests.unit.server.contract import MESSAGES, METHODS, REQUESTS
 
-READS = ("Get", "List", "Check", "Subscribe")
+READS = ("Get", "List", "Check", "Subscribe", "Export")
 STREAMS = {"StreamFrames", "ImportReferences"}
 OF_THE_MOMENT = {
     "StreamFrames",
@@ -44,6 +44,14 @@ UNRULED = {
     "Hello.source_kind": "what is not known is taken as video, as the contract says",
     "Frame.jpeg": "the frame's own gate answers it, and the stream goes on",
     "SubscribeMatchesRequest.after_sequence": "compared with the log's head, which no table knows",
+    **dict.fromkeys(
+        (
+            "ListRecordsRequest.start_index",
+            "GetInclusionProofRequest.index",
+            "GetConsistencyProofRequest.first_size",
+        ),
+        "compared with the record's size, which no table knows",
+    ),
     "ImagePoint.x": "the rule stands with face_point",
     "ImagePoint.y": "the rule stands with face_point",
     "ImportRow.row": "any number: it is echoed",
