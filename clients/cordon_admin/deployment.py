@@ -24,7 +24,7 @@ from cordon_client.cli import (
     run,
 )
 from cordon_client.errors import ClientError, ExitCode
-from cordon_client.names import camera_name, deployment_name, short
+from cordon_client.names import camera_name, deployment_name, short, user_name
 from cordon_client.output import Format, emit, talk
 from cordon_client.times import parse_time
 
@@ -62,6 +62,10 @@ def create(
     hours: Annotated[
         float | None, typer.Option("--hours", help="In place of --end: how long; else 24.")
     ] = None,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option("--assign", metavar="USER", help="One who works on it; repeat it."),
+    ] = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -74,7 +78,7 @@ def create(
     \b
     Example:
       cordon admin deployment create market --location "Market Street" \\
-        --camera north-gate --camera south-gate --hours 6
+        --camera north-gate --camera south-gate --hours 6 --assign anna
     """
     who = identity_for("admin", identity, server)
     start_time, end_time = _window(start, end, hours)
@@ -86,6 +90,7 @@ def create(
             threshold=threshold,
             start_time=_stamp(start_time),
             end_time=_stamp(end_time),
+            assignees=[user_name(given) for given in assign or ()],
         ),
         request_id=new_request_id(),
         validate_only=dry_run,
@@ -122,6 +127,45 @@ def show(
       cordon admin deployment show market -o json
     """
     run(_show(identity_for("admin", identity, server), deployment_name(name), output))
+
+
+@app.command()
+def assign(
+    name: NameArgument,
+    users: Annotated[
+        list[str] | None, typer.Argument(metavar="[USER]...", help="Who is to work on it.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", metavar="USER", help="Who is not to any longer; repeat it."),
+    ] = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Say who works on a deployment: nobody else sees its list or its matches.
+
+    Operators, supervisors and watchlist officers have to be assigned; who makes it is.
+
+    \b
+    Example:
+      cordon admin deployment assign market anna --remove carl
+    """
+    if not users and not remove:
+        raise ClientError(
+            "Nobody is named.",
+            hint="cordon admin deployment assign --help",
+            exit_code=ExitCode.USAGE,
+        )
+    request = deployment_pb2.AssignDeploymentRequest(
+        name=deployment_name(name),
+        add=[user_name(given) for given in users or ()],
+        remove=[user_name(given) for given in remove or ()],
+        request_id=new_request_id(),
+        validate_only=dry_run,
+    )
+    run(_assign(identity_for("admin", identity, server), request, output))
 
 
 @app.command()
@@ -202,6 +246,17 @@ async def _show(identity: ClientIdentity, name: str, output: Format) -> None:
     request = deployment_pb2.GetDeploymentRequest(name=name)
     async with connected(identity) as channel:
         response = await call(DeploymentServiceStub(channel).GetDeployment, request)
+    _emit_one(response.deployment, output)
+
+
+async def _assign(
+    identity: ClientIdentity, request: deployment_pb2.AssignDeploymentRequest, output: Format
+) -> None:
+    async with connected(identity) as channel:
+        response = await call(DeploymentServiceStub(channel).AssignDeployment, request)
+    if request.validate_only:
+        talk(f"Deployment {short(request.name)} could be assigned so; nothing was changed.")
+        return
     _emit_one(response.deployment, output)
 
 

@@ -105,7 +105,9 @@ async def arm(site: Site, plan: Plan) -> None:
         deployments = DeploymentServiceStub(channel)
         hours = timedelta(seconds=plan.seconds) + timedelta(hours=2)
         deployment = deployment_pb2.Deployment(
-            location="Demonstration street", cameras=[f"cameras/{name}" for name in site.cameras]
+            location="Demonstration street",
+            cameras=[f"cameras/{name}" for name in site.cameras],
+            assignees=[f"users/{CONTROL}"],
         )
         deployment.end_time.FromDatetime(datetime.now(UTC) + min(hours, timedelta(hours=23)))
         await call(
@@ -160,12 +162,14 @@ class Person:
 
 
 ADMINISTRATOR = "administrator"
+CONTROL = "control"
+"""The operator; his desk is called as he is."""
 PASSWORD_FILE = "password"
 """Of everyone in the demo."""
 PEOPLE = (
     Person("officer", machine_pb2.ROLE_ADMIN, identity_pb2.USER_ROLE_WATCHLIST_OFFICER),
     Person("approver", machine_pb2.ROLE_ADMIN, identity_pb2.USER_ROLE_AUTHORISING_OFFICER),
-    Person("control", machine_pb2.ROLE_CONTROL, identity_pb2.USER_ROLE_OPERATOR),
+    Person(CONTROL, machine_pb2.ROLE_CONTROL, identity_pb2.USER_ROLE_OPERATOR),
 )
 
 

@@ -60,6 +60,7 @@ from cordon_server.identity.rates import (
     RateLimit,
 )
 from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES, CertificateRegister
+from cordon_server.identity.scopes import Scopes
 from cordon_server.identity.serving import ServerCertificate
 from cordon_server.identity.sessions import SESSIONS
 from cordon_server.identity.users import USERS, Users
@@ -83,6 +84,7 @@ from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.sessions.deployment import DeploymentOpener
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.load_watch import LoadWatch
+from cordon_server.sessions.makers import makers
 from cordon_server.store.environment import Environment
 from cordon_server.store.lock import locked
 from cordon_server.store.requests import REQUESTS, RequestLedger
@@ -174,7 +176,8 @@ async def running(
             site=settings.site,
             clock=clock,
         )
-        admission = Admission(people, clock=clock)
+        scopes = Scopes(deployments.get_now, makers(deployments, lambda name: live.opened(name)))
+        admission = Admission(people, scopes, clock=clock)
         calls = LiveCalls([register.judge, admission.judge], clock=clock)
         rate = RateLimit(
             now_s=time.monotonic, per_key=ENROLMENTS_PER_ADDRESS, in_all=ENROLMENTS_IN_ALL
@@ -255,7 +258,12 @@ async def running(
             matches=MatchServicer(live, subscribers_max=settings.limits.subscribers_max),
             watchlist=WatchlistServicer(live, settings.limits),
             deployments=DeploymentServicer(
-                deployments, live, ledger, threshold_default=models.pack.score_threshold
+                deployments,
+                live,
+                ledger,
+                threshold_default=models.pack.score_threshold,
+                check_user=users.get,
+                on_assigned=calls.look_again,
             ),
             cameras=CameraServicer(
                 cameras,

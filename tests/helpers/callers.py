@@ -41,8 +41,14 @@ class Kind:
     """By the caller and the use that the session is for."""
     refused: frozenset[str] = frozenset()
     """Reasons that it is to be refused for; none where it is good."""
+    is_expired: bool = False
+    """And nothing else is wrong with it."""
     is_fresh: bool = True
     is_trained: bool = True
+    is_assigned: bool = True
+    """To the deployment "ours"."""
+    is_maker: bool = True
+    """Of that, where he is a watchlist officer."""
 
 
 def user_of(role: PersonRole) -> str:
@@ -104,11 +110,18 @@ KINDS = (
         "untrained",
         lambda caller, use: shown(caller, use, "-untrained"),
         is_trained=False,
+        is_maker=False,
+    ),
+    Kind(
+        "unassigned",
+        lambda caller, use: shown(caller, use, "-unassigned"),
+        is_assigned=False,
     ),
     Kind(
         "expired",
         lambda caller, use: dated(caller, use, begin_s=-420, end_s=-1, auth_s=0),
         refused("TOKEN_EXPIRED"),
+        is_expired=True,
     ),
     Kind(
         "not valid yet",
@@ -178,18 +191,20 @@ class People:
 
 
 def fill(desk: Desk) -> People:
-    """Two machines of each role; of each role of people one, one untrained and one to be locked,
-    signed in at every machine; two deployments in draft."""
+    """Two machines of each role; of each role of people one, one untrained, one unassigned and one
+    to be locked, signed in at every machine; deployments in draft, the first with people assigned
+    to it."""
     here = {role: desk.machine(role, f"{role}-1") for role in Role}
     elsewhere = {role: desk.machine(role, f"{role}-2") for role in Role}
     for role in PersonRole:
-        for suffix in ("", "-untrained", "-locked"):
+        for suffix in ("", "-untrained", "-unassigned", "-locked"):
             desk.user(user_of(role) + suffix, role, is_trained=suffix != "-untrained")
             for machine in (*here.values(), *elsewhere.values()):
                 fill_sessions(desk, user_of(role) + suffix, machine)
     desk.camera("camera-1")
     desk.camera("camera-2")
-    desk.deployment("ours", "camera-1", "watchlist-officer", elsewhere[Role.ADMIN])
+    assigned = [user_of(role) + suffix for role in PersonRole for suffix in ("", "-untrained")]
+    desk.deployment("ours", "camera-1", "watchlist-officer", elsewhere[Role.ADMIN], assigned)
     desk.deployment("others", "camera-2", "somebody", elsewhere[Role.ADMIN])
     desk.deployment("his-own", "camera-2", "authorising-officer", elsewhere[Role.ADMIN])
     desk.deployment("made-here", "camera-2", "somebody", here[Role.ADMIN])

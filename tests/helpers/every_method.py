@@ -59,6 +59,7 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
             ),
             "GetDeployment": deployment_pb2.GetDeploymentRequest(name=parent),
             "ListDeployments": deployment_pb2.ListDeploymentsRequest(),
+            "AssignDeployment": deployment_pb2.AssignDeploymentRequest(name=parent, add=[user]),
             "ArmDeployment": deployment_pb2.ArmDeploymentRequest(name=parent),
             "EndDeployment": deployment_pb2.EndDeploymentRequest(name=parent, validate_only=True),
         },

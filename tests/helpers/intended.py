@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from cordon_server.api.enrolment import ENROL
 from cordon_server.identity.names import PersonRole, Role
-from cordon_server.identity.permissions import PERMISSIONS
+from cordon_server.identity.permissions import PERMISSIONS, Scope, Work
 from tests.helpers.callers import Kind
 from tests.helpers.matrix import Expected
 
@@ -15,8 +15,8 @@ ANSWERS = {
     for codes, services in {
         "NOT_FOUND": {
             "MatchService": "GetMatch GetMatchImages AdjudicateMatch",
-            "DeploymentService": "CreateDeployment",
-            "WatchlistService": "GetEntry RemoveEntry ApproveEntry",
+            "DeploymentService": "CreateDeployment AssignDeployment",
+            "WatchlistService": "GetEntry RemoveEntry",
             "CameraService": "GetCamera RevokeCamera",
             "MachineService": "CreateEnrolmentToken RevokeCertificate",
             "IdentityService": "GetUser SetUserRoles SetUserTraining LockUser UnlockUser RevokeUser"
@@ -44,6 +44,11 @@ ANSWERS = {
 """What a handler that begins makes of the requests of `every_method`; OK where none is named."""
 
 
+BOUND = {PersonRole.OPERATOR, PersonRole.SUPERVISOR, PersonRole.WATCHLIST_OFFICER}
+"""Who acts on the deployments that he is assigned to alone."""
+OF_DEPLOYMENTS = (Scope.ASSIGNED_DEPLOYMENT, Scope.OWN_DEPLOYMENT)
+
+
 def expected(
     method: str, machine: Role, role: PersonRole | None, kind: Kind | None, is_justified: bool
 ) -> Expected:
@@ -57,7 +62,7 @@ def expected(
         return entered(method)
     if role is None or kind is None:
         return entered(method) if row.person_optional else unauthenticated("SIGN_IN_NEEDED")
-    if kind.refused:
+    if kind.refused and not (kind.is_expired and row.even_expired):
         return unauthenticated(*kind.refused)
     if role not in row.people:
         return denied("WRONG_ROLE")
@@ -67,6 +72,14 @@ def expected(
         return denied("STEP_UP_NEEDED")
     if row.justification and not is_justified:
         return denied("JUSTIFICATION_NEEDED")
+    if row.scope in OF_DEPLOYMENTS and role in BOUND and not kind.is_assigned:
+        return denied("NOT_ASSIGNED")
+    if row.scope is Scope.OWN_DEPLOYMENT and role in BOUND and not kind.is_maker:
+        return denied("NOT_ITS_MAKER")
+    if row.four_eyes is Work.ENTRY:
+        return Expected(frozenset({"NOT_FOUND"}))  # Nobody made what is not there.
+    if row.four_eyes is not None and role in BOUND and kind.is_maker:
+        return denied("FOUR_EYES")
     return entered(method)
 
 

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,8 +164,10 @@ class Desk:
         record = CameraRecord(name, "", self.now)
         self._txn.put(CAMERAS, name.encode(), record)
 
-    def deployment(self, name: str, camera: str, user_id: str, machine: Machine) -> None:
-        """A draft that this person made there."""
+    def deployment(
+        self, name: str, camera: str, user_id: str, machine: Machine, assignees: Iterable[str] = ()
+    ) -> None:
+        """A draft that this person made there and these others work on."""
         record = DeploymentRecord(
             name,
             "a test bench",
@@ -175,6 +177,7 @@ class Desk:
             self.now + timedelta(hours=2),
             self.now,
             Actor(user_id, str(machine.spiffe_id)),
+            assignees=(user_id, *assignees),
         )
         self._txn.put(DEPLOYMENTS, name.encode(), record)
 

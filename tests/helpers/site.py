@@ -169,11 +169,12 @@ class Site:
         return name, self.identity("camera", name)
 
     def add_deployment(self, *cameras: str, options: tuple[str, ...] = ()) -> str:
-        """A deployment in DRAFT that names the cameras."""
+        """A deployment in DRAFT that names the cameras and that the operator is assigned to."""
         name = self.new_name("deployment")
+        _ = self.operator  # who is registered with his first desk
         named = [part for camera in cameras for part in ("--camera", camera)]
         create = ("admin", "deployment", "create", name, "--location", "a test bench")
-        self.cordon(*create, *named, *options)
+        self.cordon(*create, *named, "--assign", "operator", *options)
         return name
 
     def start(self, *options: str) -> None:

@@ -109,7 +109,11 @@ def story(request: pytest.FixtureRequest, site: Site) -> Iterator[Story]:
 
 
 async def arm(story: Story, name: str) -> None:
-    deployment = {"location": "Test street", "cameras": [f"cameras/{name}"]}
+    deployment = {
+        "location": "Test street",
+        "cameras": [f"cameras/{name}"],
+        "assignees": ["users/operator"],
+    }
     request = {"deploymentId": name, "deployment": deployment}
     await story.ask(f"{DEPLOYMENTS}/CreateDeployment", request)
     request = {

@@ -16,22 +16,20 @@ from cordon.v1.identity_pb2_grpc import IdentityServiceStub
 from cordon_server.api.enrolment import ENROL
 from cordon_server.api.server import methods
 from cordon_server.identity.names import PersonRole, Role
-from cordon_server.identity.permissions import PERMISSIONS, Scope
+from cordon_server.identity.permissions import PERMISSIONS, Work
 from tests.helpers.callers import KINDS, REASON, Kind, People, fill, shown, user_of
 from tests.helpers.every_method import requests
-from tests.helpers.intended import expected
+from tests.helpers.intended import ANSWERS, BOUND, OF_DEPLOYMENTS, expected
 from tests.helpers.matrix import (
     Cell,
     Expected,
     Metadata,
-    call_method,
     check_cells,
     run_cells,
 )
 from tests.helpers.prepared_site import Machine, PreparedSite, prepared_site
 
 SIGN_OUT = "/cordon.v1.IdentityService/SignOut"
-ARM = "/cordon.v1.DeploymentService/ArmDeployment"
 STREAM = "/cordon.v1.RecognitionService/StreamFrames"
 
 
@@ -113,10 +111,13 @@ def presented(
 
 
 @pytest.mark.slow
-async def test_of_every_deployment_the_role_decides(site: tuple[PreparedSite, People]) -> None:
+async def test_of_anothers_deployment_nothing_is_seen_but_by_who_looks_after_all(
+    site: tuple[PreparedSite, People],
+) -> None:
     running, people = site
-    scoped = [name for name, row in PERMISSIONS.items() if row.scope is Scope.ASSIGNED_DEPLOYMENT]
+    scoped = [name for name, row in PERMISSIONS.items() if row.scope in OF_DEPLOYMENTS]
     others = requests("others")
+    unassigned = next(kind for kind in KINDS if not kind.is_assigned)
     async with connected(running, people.here) as channels:
         cells = [
             Cell(
@@ -124,7 +125,7 @@ async def test_of_every_deployment_the_role_decides(site: tuple[PreparedSite, Pe
                 method,
                 channels[machine],
                 others[method],
-                expected(method, machine, role, KINDS[0], True),
+                expected(method, machine, role, unassigned, True),
                 KINDS[0].show(people.caller(role, machine), "calls"),
             )
             for method in scoped
@@ -165,20 +166,40 @@ async def test_a_stream_is_the_camera_of_its_certificate(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("deployment", "reason"),
-    [("his-own", "FOUR_EYES"), ("made-here", "FOUR_EYES"), ("others", "NOT_READY")],
+    "method",
+    [
+        name
+        for name, row in PERMISSIONS.items()
+        if row.four_eyes in (Work.DEPLOYMENT, Work.WATCHLIST)
+    ],
 )
-async def test_it_takes_a_second_person_at_a_second_workstation_to_arm(
-    site: tuple[PreparedSite, People], deployment: str, reason: str
+async def test_what_takes_four_eyes_takes_a_second_person_at_a_second_workstation(
+    site: tuple[PreparedSite, People], method: str
 ) -> None:
     running, people = site
-    approver = people.caller(PersonRole.AUTHORISING_OFFICER, Role.ADMIN)
-    request = requests(deployment)[ARM]
-
+    same = Expected(frozenset({"PERMISSION_DENIED"}), frozenset({"FOUR_EYES"}))
+    second = Expected(ANSWERS.get(method, frozenset({"OK"})), is_entered=True)
+    cells = {"his-own": same, "made-here": same, "others": second}
     async with connected(running, people.here) as channels:
-        _, found = await call_method(channels[Role.ADMIN], ARM, request, shown(approver, "calls"))
-
-    assert found == reason
+        approvers = [
+            people.caller(role, Role.ADMIN)
+            for role in PERMISSIONS[method].people
+            if role not in BOUND
+        ]
+        made = [
+            Cell(
+                f"{approver.role} of {deployment}",
+                method,
+                channels[Role.ADMIN],
+                requests(deployment)[method],
+                outcome,
+                (*shown(approver, "calls"), *REASON),
+            )
+            for deployment, outcome in cells.items()
+            for approver in approvers
+        ]
+        await run_cells(running, made)
+    check_cells(made, f"{method}: the maker's, made here, another's")
 
 
 @pytest.mark.slow

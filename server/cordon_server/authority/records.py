@@ -53,6 +53,8 @@ class DeploymentRecord(msgspec.Struct, frozen=True):
     entry_count: int = 0
     reference_count: int = 0
     match_count: int = 0
+    assignees: tuple[str, ...] = ()
+    """User ids of those who work on it, its creator among them."""
 
 
 CAMERAS = Table("cameras", CameraRecord)

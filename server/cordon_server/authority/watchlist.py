@@ -223,13 +223,16 @@ class Watchlist:
         """
         async with self._change:
             check_reviewable(await self.state(), digest)
-            enrolled_by = await self._environment.read(tables.enrolled_by)
-            check_second([requester, *enrolled_by], reviewer, "review this watchlist")
+            check_second([requester, *await self.enrolled_by()], reviewer, "review this watchlist")
             if not dry_run:
                 record = ReviewRecord(digest, reviewer, self._clock())
                 await self._record.reviewed(await self.state(), reviewer)
                 await self._environment.write(lambda txn: txn.put(REVIEWS, REVIEW_KEY, record))
             return await self.state()
+
+    async def enrolled_by(self) -> set[Actor]:
+        """Everybody who enrolled anything of the list, with where it was done."""
+        return await self._environment.read(tables.enrolled_by)
 
     async def state(self) -> ListState:
         """The digest of the list as it is, its counts and its newest review."""

@@ -55,6 +55,14 @@ def check_reviewable(state: ListState, digest: bytes) -> None:
         )
 
 
+def waiting_for_second(entry: EntryRecord, references: list[ReferenceRecord]) -> tuple[Actor, ...]:
+    """Who enrolled what of an entry waits for a second person."""
+    first = [each.enrolled_by for each in references if each.is_waiting]
+    if entry.is_waiting:
+        first.append(entry.enrolled_by)
+    return tuple(each for each in first if each is not None)
+
+
 def approve(
     entry: EntryRecord, references: list[ReferenceRecord], approval: Approval
 ) -> tuple[EntryRecord, list[ReferenceRecord]]:
@@ -62,16 +70,13 @@ def approve(
 
     Raises `NotReady` when nothing waits, `NotPermitted` when who approves enrolled it.
     """
-    waiting = [each for each in references if each.is_waiting]
-    if not entry.is_waiting and not waiting:
+    if not entry.is_waiting and not any(each.is_waiting for each in references):
         raise NotReady(
             f"nothing of {entry.entry_id} waits for a second person", reason="NOTHING_WAITING"
         )
-    first = [each.enrolled_by for each in waiting]
+    check_second(waiting_for_second(entry, references), approval.by, f"approve {entry.entry_id}")
     if entry.is_waiting:
-        first.append(entry.enrolled_by)
         entry = msgspec.structs.replace(entry, approval=approval)
-    check_second(first, approval.by, f"approve {entry.entry_id}")
     return entry, [_approved(each, approval) for each in references]
 
 

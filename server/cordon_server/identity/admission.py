@@ -14,6 +14,7 @@ from cordon_server.identity.calls import NEVER, Call
 from cordon_server.identity.peers import Peer
 from cordon_server.identity.people import People, Person
 from cordon_server.identity.permissions import PERMISSIONS, permission, words
+from cordon_server.identity.scopes import Scopes
 from cordon_server.identity.tokens import SIGN_IN
 
 TOKEN_KEY = "authorization"
@@ -40,8 +41,9 @@ class Admitted:
 class Admission:
     """Admits calls, and judges those that run."""
 
-    def __init__(self, people: People, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, people: People, scopes: Scopes, *, clock: Callable[[], datetime]) -> None:
         self._people = people
+        self._scopes = scopes
         self._clock = clock
 
     def admit(self, method: str, peer: Peer, metadata: Metadata) -> Admitted:
@@ -57,6 +59,11 @@ class Admission:
         check_justified(method, justification)
         return Admitted(peer, person, justification)
 
+    async def admit_to(self, call: Call[Person], name: str) -> None:
+        """Lets a call act on what its request names, when the table does; raises as
+        `Scopes.check` does. From then on the call is judged by that, too."""
+        call.deployment_id = await self._scopes.check(call.method, call.peer, call.person, name)
+
     def judge(self, call: Call[Person]) -> datetime:
         """Until when a running call may go on by what is on record of its person; raises the error
         that it is to end with. A password need not stay fresh."""
@@ -64,13 +71,18 @@ class Admission:
             return NEVER
         person = self._people.again(call.person)
         check_person(call.method, person, self._clock())
+        if call.deployment_id:
+            self._scopes.check_assigned(call.method, person, call.deployment_id)
         return min(person.good_until, training_end(call.method, person))
 
     def _person(self, method: str, peer: Peer, shown: Metadata) -> Person | None:
-        if not permission(method).people:
+        row = permission(method)
+        if not row.people:
             return None
         token = read_token(shown)
-        return None if token is None else self._people.authenticate(token, peer)
+        if token is None:
+            return None
+        return self._people.authenticate(token, peer, even_expired=row.even_expired)
 
 
 def outlives_session(method: str) -> bool:

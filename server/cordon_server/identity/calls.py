@@ -41,6 +41,8 @@ class Call(Generic[P]):
     """Sends the error as the call's status."""
     handler: asyncio.Task[Any] | None
     """What works on the call; cancelled once the status is sent, so that it cleans up."""
+    deployment_id: str = field(default="", init=False)
+    """The deployment that it acts on, where the caller may not act on every one."""
     ended_by: CordonError | None = field(default=None, init=False)
     """Why it was ended from here."""
     good_until: datetime = field(default=NEVER, init=False)
@@ -88,6 +90,10 @@ class LiveCalls(Generic[P]):
         if ending:
             log.info("calls.ended", count=len(ending), why=error.reason)
         return len(ending)
+
+    def look_again(self) -> None:
+        """Has every running call judged anew now: something that its judges look at has changed."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Stops what `end` names and judges all others every now and then, until cancelled."""

@@ -22,7 +22,17 @@ class Scope(StrEnum):
     OWN_CAMERA = "own camera"
     """The camera that the certificate names; a stream has no way to name another."""
     ASSIGNED_DEPLOYMENT = "assigned deployment"
-    """Every deployment: none names whom it is assigned to, so whoever holds the role is."""
+    """Operators, supervisors and watchlist officers: the deployments that they are assigned to."""
+    OWN_DEPLOYMENT = "own deployment"
+    """The same, and of those the ones that they made."""
+
+
+class Work(StrEnum):
+    """What somebody made that another has to approve; who made it is looked up for each kind."""
+
+    DEPLOYMENT = "deployment"
+    WATCHLIST = "watchlist"
+    ENTRY = "entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +50,13 @@ class Permission:
     scope: Scope = Scope.NONE
     person_optional: bool = False
     """Also without a person; a token that is shown has to be good all the same."""
+    even_expired: bool = False
+    """A token's end is excused, its session's is not: whoever was away for longer than a token
+    lives goes on with the session he has."""
     justification: bool = False
     """The caller says why, and it is kept."""
-    four_eyes: bool = False
-    """Neither the person nor the workstation that made what it acts on."""
+    four_eyes: Work | None = None
+    """Neither the person nor the workstation that made the work of this kind it acts on (R8)."""
     step_up: bool = False
     """The password was given just now."""
     training: bool = False
@@ -85,8 +98,8 @@ def _review() -> Permission:
     return Permission(_at(Role.ADMIN), _REVIEWERS, _A.CONSULTATION, scope=_ASSIGNED)
 
 
-def _second() -> Permission:
-    return Permission(_at(Role.ADMIN), _REVIEWERS, _A.ALTERATION, scope=_ASSIGNED, four_eyes=True)
+def _second(of: Work) -> Permission:
+    return Permission(_at(Role.ADMIN), _REVIEWERS, _A.ALTERATION, scope=_ASSIGNED, four_eyes=of)
 
 
 def _administration(*, step_up: bool = False, justification: bool = False) -> Permission:
@@ -112,6 +125,7 @@ def _technical(reason: str) -> Permission:
 
 
 _NO_PERSON_IN_IT = "places and machines, no personal data"
+_STAFF_AT_MOST = "places, machines and who works there; nobody who is looked for"
 _PROBE = "says whether the server works, and nothing of anyone"
 _HASHES = "hashes and a signature, no personal data"
 _CONTRACT = "the contract is public"
@@ -128,10 +142,13 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.DeploymentService/CreateDeployment": Permission(
         _at(Role.ADMIN), _OFFICER, _A.ALTERATION
     ),
-    "/cordon.v1.DeploymentService/GetDeployment": _staff(_A.NONE, _NO_PERSON_IN_IT),
-    "/cordon.v1.DeploymentService/ListDeployments": _staff(_A.NONE, _NO_PERSON_IN_IT),
+    "/cordon.v1.DeploymentService/GetDeployment": _staff(_A.NONE, _STAFF_AT_MOST),
+    "/cordon.v1.DeploymentService/ListDeployments": _staff(_A.NONE, _STAFF_AT_MOST),
+    "/cordon.v1.DeploymentService/AssignDeployment": Permission(
+        _at(Role.ADMIN), _REVIEWERS, _A.ALTERATION, scope=Scope.OWN_DEPLOYMENT
+    ),
     "/cordon.v1.DeploymentService/ArmDeployment": Permission(
-        _at(Role.ADMIN), _APPROVER, _A.ALTERATION, scope=_ASSIGNED, four_eyes=True
+        _at(Role.ADMIN), _APPROVER, _A.ALTERATION, scope=_ASSIGNED, four_eyes=Work.DEPLOYMENT
     ),
     "/cordon.v1.DeploymentService/EndDeployment": Permission(
         _STAFF,
@@ -145,9 +162,9 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.WatchlistService/GetEntry": _review(),
     "/cordon.v1.WatchlistService/ListEntries": _review(),
     "/cordon.v1.WatchlistService/RemoveEntry": _list(_A.ERASURE),
-    "/cordon.v1.WatchlistService/ApproveEntry": _second(),
+    "/cordon.v1.WatchlistService/ApproveEntry": _second(Work.ENTRY),
     "/cordon.v1.WatchlistService/GetWatchlist": _review(),
-    "/cordon.v1.WatchlistService/ReviewWatchlist": _second(),
+    "/cordon.v1.WatchlistService/ReviewWatchlist": _second(Work.WATCHLIST),
     "/cordon.v1.CameraService/CreateCamera": _administration(),
     "/cordon.v1.CameraService/GetCamera": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.CameraService/ListCameras": _staff(_A.NONE, _NO_PERSON_IN_IT),
@@ -164,7 +181,9 @@ PERMISSIONS: dict[str, Permission] = {
     # On a port of its own, where nobody has a certificate yet: here it is refused to everyone.
     "/cordon.v1.EnrolmentService/Enrol": Permission(frozenset(), frozenset(), _A.ALTERATION),
     "/cordon.v1.IdentityService/SignIn": Permission(_STAFF, frozenset(), _A.ALTERATION),
-    "/cordon.v1.IdentityService/RenewToken": _staff(_A.NONE, "goes on with a session on record"),
+    "/cordon.v1.IdentityService/RenewToken": Permission(
+        _STAFF, EVERYONE, _A.NONE, "goes on with a session on record", even_expired=True
+    ),
     "/cordon.v1.IdentityService/StepUp": _staff(_A.ALTERATION),
     "/cordon.v1.IdentityService/SignOut": _staff(_A.ALTERATION),
     "/cordon.v1.IdentityService/WhoAmI": Permission(

@@ -44,9 +44,10 @@ def _people(row: Permission) -> str:
 
 def _also(row: Permission) -> str:
     conditions = {
-        "own camera": row.scope is Scope.OWN_CAMERA,
+        str(row.scope): row.scope is not Scope.NONE,
+        "even an expired token": row.even_expired,
         "training": row.training,
-        "four eyes": row.four_eyes,
+        "four eyes": row.four_eyes is not None,
         "fresh password": row.step_up,
         "a reason": row.justification,
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 
+from cordon_server.domain import NotFound
 from cordon_server.identity.admission import Admission, Admitted
 from cordon_server.identity.attempts import AttemptLimits, Attempts
 from cordon_server.identity.keys import SIGNING_KEYS, SigningKeys
@@ -16,6 +17,8 @@ from cordon_server.identity.names import PersonRole, Role, SpiffeId
 from cordon_server.identity.passwords import Passwords
 from cordon_server.identity.peers import Peer
 from cordon_server.identity.people import People, Person
+from cordon_server.identity.permissions import Work
+from cordon_server.identity.scopes import Scopes
 from cordon_server.identity.sessions import SESSIONS, SessionRules, open_session, sessions_of
 from cordon_server.identity.tokens import TOKEN_LIFE_MAX, Tokens
 from cordon_server.identity.users import USERS, UserRecord, Users, put_user
@@ -83,6 +86,22 @@ def a_person(
     )
 
 
+@dataclass(frozen=True)
+class AMaker:
+    """Who made a deployment, and where."""
+
+    user_id: str = "olga"
+    machine: str = f"spiffe://{SITE}/admin/first"
+
+
+@dataclass(frozen=True)
+class ADeployment:
+    """Whose a deployment is."""
+
+    assignees: tuple[str, ...] = ()
+    creator: AMaker = AMaker()
+
+
 @dataclass
 class Desk:
     """Everything that signs people in, on one registry."""
@@ -105,7 +124,9 @@ class Desk:
             clock=self.clock,
         )
         self.users = Users(self.registry, count_max=6, clock=self.clock)
-        self.admission = Admission(self.people, clock=self.clock)
+        self.deployments: dict[str, ADeployment] = {}
+        scopes = Scopes(self._deployment, dict.fromkeys(Work, self._makers))
+        self.admission = Admission(self.people, scopes, clock=self.clock)
 
     def add(self, user: UserRecord) -> UserRecord:
         self.registry.write_now(lambda txn: put_user(txn, user))
@@ -133,6 +154,15 @@ class Desk:
 
     def session_count(self, user_id: str) -> int:
         return len(self.registry.read_now(lambda txn: sessions_of(txn, user_id)))
+
+    def _deployment(self, deployment_id: str) -> ADeployment:
+        try:
+            return self.deployments[deployment_id]
+        except KeyError as error:
+            raise NotFound(deployment_id) from error
+
+    async def _makers(self, name: str) -> tuple[AMaker, ...]:
+        return (self._deployment(name.removeprefix("deployments/")).creator,)
 
     async def rotate(self) -> None:
         """A day on, with another signing key."""

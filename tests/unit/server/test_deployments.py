@@ -8,14 +8,13 @@ import msgspec
 import pytest
 
 from cordon_server.authority.cameras import Cameras
-from cordon_server.authority.deployments import MOVES, Deployments
-from cordon_server.authority.records import DEPLOYMENTS, Actor, DeploymentRecord, State
+from cordon_server.authority.deployments import ASSIGNEES_MAX, MOVES, Deployments
+from cordon_server.authority.records import DEPLOYMENTS, DeploymentRecord, State
 from cordon_server.domain import (
     AlreadyExists,
     InvalidInput,
     LimitReached,
     NotFound,
-    NotPermitted,
     NotReady,
 )
 from cordon_server.store.environment import Environment
@@ -267,26 +266,43 @@ async def test_what_is_not_there_is_said_with_the_next_step(deployments: Deploym
             await asked
 
 
-@pytest.mark.parametrize(
-    "approver",
-    [
-        OFFICER,
-        Actor(OFFICER.user_id, "spiffe://site.local/admin/second"),
-        Actor("otto", OFFICER.machine),
-    ],
-)
-async def test_who_made_a_deployment_or_where_cannot_approve_it(
-    deployments: Deployments, approver: Actor
+async def test_who_makes_a_deployment_works_on_it_and_others_once_they_are_assigned(
+    deployments: Deployments,
 ) -> None:
+    made = await create(deployments)
+
+    both = await deployments.assign("market", ["anna", "zoe", "anna"], ["zoe"], dry_run=False)
+    without = await deployments.assign("market", [], [OFFICER.user_id, "nobody"], dry_run=False)
+
+    assert made.assignees == (OFFICER.user_id,)
+    assert both.assignees == ("anna", OFFICER.user_id)
+    assert without.assignees == ("anna",)
+    assert deployments.get_now("market") == without
+
+
+async def test_a_trial_assigns_nobody(deployments: Deployments) -> None:
+    made = await create(deployments)
+
+    tried = await deployments.assign("market", ["anna"], [], dry_run=True)
+
+    assert tried.assignees == ("anna", OFFICER.user_id)
+    assert await deployments.get("market") == made
+
+
+async def test_so_many_people_work_on_one_deployment_and_no_more(deployments: Deployments) -> None:
     await create(deployments)
+    others = [f"user-{number}" for number in range(ASSIGNEES_MAX)]
 
-    with pytest.raises(NotPermitted) as refused:
-        await deployments.check_four_eyes("market", approver)
+    await deployments.assign("market", others[1:], [], dry_run=False)
+    with pytest.raises(LimitReached, match="--remove USER"):
+        await deployments.assign("market", others, [], dry_run=False)
 
-    assert refused.value.reason == "FOUR_EYES"
 
-
-async def test_another_person_elsewhere_may_approve(deployments: Deployments) -> None:
+async def test_nobody_is_assigned_to_what_has_ended(deployments: Deployments) -> None:
     await create(deployments)
+    await end(deployments)
 
-    await deployments.check_four_eyes("market", Actor("otto", "spiffe://site.local/admin/second"))
+    with pytest.raises(NotReady, match="has ended"):
+        await deployments.assign("market", ["anna"], [], dry_run=False)
+    with pytest.raises(NotFound):
+        await deployments.assign("fair", ["anna"], [], dry_run=False)

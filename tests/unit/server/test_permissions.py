@@ -24,6 +24,7 @@ from cordon_server.identity.admission import (
 from cordon_server.identity.names import PersonRole, Role
 from cordon_server.identity.permissions import (
     PERMISSIONS,
+    Work,
     check_complete,
     clash,
     permission,
@@ -48,6 +49,7 @@ INTENDED = {
     "cordon.v1.DeploymentService/CreateDeployment": (A, WO),
     "cordon.v1.DeploymentService/GetDeployment": (f"{R} {A}", ANY),
     "cordon.v1.DeploymentService/ListDeployments": (f"{R} {A}", ANY),
+    "cordon.v1.DeploymentService/AssignDeployment": (A, f"{WO} {AO}"),
     "cordon.v1.DeploymentService/ArmDeployment": (A, AO),
     "cordon.v1.DeploymentService/EndDeployment": (f"{R} {A}", f"{AO} {SUP}"),
     "cordon.v1.WatchlistService/EnrolReference": (A, WO),
@@ -241,11 +243,11 @@ def test_every_method_has_an_audit_class_or_a_reason_for_none() -> None:
 
 
 def test_only_approving_takes_four_eyes() -> None:
-    assert [method for method, row in PERMISSIONS.items() if row.four_eyes] == [
-        "/cordon.v1.DeploymentService/ArmDeployment",
-        "/cordon.v1.WatchlistService/ApproveEntry",
-        "/cordon.v1.WatchlistService/ReviewWatchlist",
-    ]
+    assert {method: row.four_eyes for method, row in PERMISSIONS.items() if row.four_eyes} == {
+        "/cordon.v1.DeploymentService/ArmDeployment": Work.DEPLOYMENT,
+        "/cordon.v1.WatchlistService/ApproveEntry": Work.ENTRY,
+        "/cordon.v1.WatchlistService/ReviewWatchlist": Work.WATCHLIST,
+    }
 
 
 def compatible_sets() -> list[tuple[PersonRole, ...]]:

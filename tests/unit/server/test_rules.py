@@ -13,6 +13,7 @@ from cordon.v1 import (
     watchlist_pb2,
 )
 from cordon_server.api import rules
+from cordon_server.authority.deployments import ASSIGNEES_MAX
 from tests.unit.server.contract import broken_in
 
 
@@ -134,6 +135,22 @@ def test_pages_and_lists_are_bounded() -> None:
     assert broken_in(
         deployment_pb2.CreateDeploymentRequest(deployment_id="a", deployment=deployment)
     ) == {"deployment.cameras": "must hold 64 items at most"}
+
+
+@pytest.mark.parametrize(
+    ("assignees", "is_good"),
+    [
+        (["users/anna"] * ASSIGNEES_MAX, True),
+        (["users/anna"] * (ASSIGNEES_MAX + 1), False),
+        (["anna"], False),
+        (["cameras/anna"], False),
+    ],
+)
+def test_assignees_are_users_by_name_and_not_too_many(assignees: list[str], is_good: bool) -> None:
+    deployment = deployment_pb2.Deployment(assignees=assignees)
+    request = deployment_pb2.CreateDeploymentRequest(deployment_id="a", deployment=deployment)
+
+    assert broken_in(request).keys() == (set() if is_good else {"deployment.assignees"})
 
 
 @pytest.mark.parametrize("value", [0, 4, -1, 99])

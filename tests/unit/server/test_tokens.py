@@ -14,17 +14,21 @@ from hypothesis import strategies as st
 
 from cordon_server.domain import CordonError, Unauthenticated
 from cordon_server.identity.names import PersonRole
+from cordon_server.identity.permissions import PERMISSIONS, permission
 from cordon_server.identity.tokens import TOKEN_CHARACTERS_MAX, TOKEN_LIFE_MAX
-from tests.unit.server.forgery import KINDS, Forger, encode, forger
-from tests.unit.server.persons import PASSWORD, RULES, Desk, a_peer, a_user, bearer
+from tests.unit.server.forgery import EXPIRED, KINDS, Forger, encode, forger
+from tests.unit.server.persons import PASSWORD, RULES, WHO_AM_I, Desk, a_peer, a_user, bearer
 
 KINDS_MIN = 40
 
 
-def refusal(desk: Desk, *metadata: tuple[str, str | bytes]) -> str:
+RENEW = "/cordon.v1.IdentityService/RenewToken"
+
+
+def refusal(desk: Desk, *metadata: tuple[str, str | bytes], method: str = WHO_AM_I) -> str:
     """The reason that a call with this metadata is refused for; "accepted" when it is not."""
     try:
-        desk.admit(*metadata)
+        desk.admit(*metadata, method=method)
     except Unauthenticated as refused:
         return refused.reason if "cordon admin sign-in" in refused.message else refused.message
     except CordonError as other:
@@ -43,6 +47,51 @@ def test_forged_tokens_are_accepted_in_none_of_at_least_forty_kinds(desk: Desk) 
     print(f"kinds of forged tokens: {len(KINDS)}, accepted: {len(accepted)}")
     assert outcomes == {name: reason for name, (reason, _) in KINDS.items()}
     assert len(KINDS) >= KINDS_MIN
+
+
+async def test_renewing_excuses_the_end_of_a_token_and_nothing_else(desk: Desk) -> None:
+    desk.add(a_user("anna"))
+    good = forger(desk)
+    excused = {name for name, (reason, _) in KINDS.items() if reason == "TOKEN_EXPIRED"}
+    assert excused
+
+    outcomes = {
+        name: refusal(desk, bearer(make(good)), method=RENEW) for name, (_, make) in KINDS.items()
+    }
+
+    assert outcomes == {
+        name: "accepted" if name in excused else reason for name, (reason, _) in KINDS.items()
+    }
+
+
+@pytest.mark.parametrize("method", [name for name in PERMISSIONS if name != RENEW])
+def test_an_expired_token_renews_itself_and_opens_nothing_else(desk: Desk, method: str) -> None:
+    row = permission(method)
+    if not row.people:
+        return
+    desk.add(a_user("anna", *row.people))
+    peer = a_peer(sorted(row.machines)[0])
+    token = desk.token("anna", peer)
+    desk.clock.now += RULES.token_life
+
+    with pytest.raises(Unauthenticated) as refused:
+        desk.admit(bearer(token), method=method, peer=peer)
+
+    assert refused.value.reason == "TOKEN_EXPIRED"
+
+
+async def test_a_session_left_alone_goes_on_until_it_has_idled_too_long(desk: Desk) -> None:
+    desk.add(a_user("anna"))
+    left_alone = desk.token("anna")
+    desk.clock.now += RULES.idle_max - timedelta(seconds=1)
+
+    admitted = desk.admit(bearer(left_alone), method=RENEW)
+    assert admitted.person is not None
+    renewed = (await desk.people.renew(admitted.person)).token
+    desk.clock.now += RULES.idle_max
+
+    assert refusal(desk, bearer(renewed), method=RENEW) == "SESSION_EXPIRED"
+    assert refusal(desk, bearer(left_alone), method=RENEW) == "SESSION_EXPIRED"
 
 
 Spoil = Callable[[Desk, str], Coroutine[Any, Any, object]]
@@ -98,6 +147,19 @@ async def test_a_token_that_was_good_is_refused(desk: Desk, how: str) -> None:
     await spoil(desk, token)
 
     assert refusal(desk, bearer(token)) == reason
+
+
+@pytest.mark.parametrize(
+    "how", [name for name, (reason, _) in SPOILED.items() if reason != EXPIRED]
+)
+async def test_a_token_whose_session_is_over_does_not_renew_it(desk: Desk, how: str) -> None:
+    reason, spoil = SPOILED[how]
+    desk.add(a_user("anna"))
+    token = desk.token("anna")
+
+    await spoil(desk, token)
+
+    assert refusal(desk, bearer(token), method=RENEW) == reason
 
 
 def test_a_token_is_good_for_the_certificate_it_was_issued_to_alone(desk: Desk) -> None:

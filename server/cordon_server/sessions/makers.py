@@ -1,0 +1,40 @@
+"""Who made what a second person has to approve: a lookup for each kind of work (R8)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.records import Actor
+from cordon_server.authority.watchlist_approval import waiting_for_second
+from cordon_server.identity.permissions import Work
+from cordon_server.identity.scopes import Makers
+from cordon_server.sessions.deployment import OpenDeployment
+
+Opened = Callable[[str], Awaitable[OpenDeployment]]
+"""A deployment that has not ended; raises `NotFound` or `NotReady`."""
+
+
+def makers(deployments: Deployments, opened: Opened) -> dict[Work, Makers]:
+    """The lookups, each by the resource name that a request acts on."""
+
+    async def of_deployment(name: str) -> tuple[Actor, ...]:
+        return ((await deployments.get(_deployment_id(name))).creator,)
+
+    async def of_watchlist(name: str) -> tuple[Actor, ...]:
+        deployment = await opened(_deployment_id(name))
+        return (deployment.record.creator, *await deployment.watchlist.enrolled_by())
+
+    async def of_entry(name: str) -> tuple[Actor, ...]:
+        deployment = await opened(_deployment_id(name))
+        return waiting_for_second(*await deployment.watchlist.get(name.rsplit("/", 1)[1]))
+
+    return {
+        Work.DEPLOYMENT: of_deployment,
+        Work.WATCHLIST: of_watchlist,
+        Work.ENTRY: of_entry,
+    }
+
+
+def _deployment_id(name: str) -> str:
+    return name.split("/")[1]
