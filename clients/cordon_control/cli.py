@@ -1,18 +1,16 @@
-"""`cordon control`: looks at matches and records a person's decision on them (R10)."""
+"""`cordon control`: looks at matches; a person's decision on them (R10) is in `decide`."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from cordon.v1 import match_pb2
 from cordon.v1.match_pb2_grpc import MatchServiceStub
-from cordon_client.channel import call, connected, new_request_id, pages
+from cordon_client.channel import call, connected, pages
 from cordon_client.cli import (
-    DryRunOption,
     IdentityOption,
     OutputOption,
     ProfileOption,
@@ -21,21 +19,32 @@ from cordon_client.cli import (
     new_app,
     run,
 )
-from cordon_client.lazy import LazyGroup
-from cordon_client.names import deployment_name, match_name, parse_match
+from cordon_client.lazy import Lazy, LazyGroup
+from cordon_client.names import deployment_name, parse_match
 from cordon_client.output import Format, emit, talk
 from cordon_client.workstation import WORKSTATION
 from cordon_control.pictures import save_match
 from cordon_control.records import MATCH_COLUMNS, MATCH_DETAILS, match_record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cordon_client.identity import ClientIdentity
 
 
 class Desk(LazyGroup):
     """What every workstation can do, beside the commands below."""
 
-    table = WORKSTATION
+    table: ClassVar[Mapping[str, Lazy]] = {
+        "claim": Lazy("cordon_control.decide:claim", "Take a match and save its pictures."),
+        "adjudicate": Lazy("cordon_control.decide:adjudicate", "Record your judgement on a match."),
+        "outcome": Lazy("cordon_control.decide:outcome", "Record what came of a match."),
+        "receipt": Lazy("cordon_control.receipts:receipt", "Make a code for a person stopped."),
+        "look-up": Lazy("cordon_control.receipts:look_up", "Show what a receipt stands for."),
+        "seed": Lazy("cordon_control.shift:seed", "Put a known case among the matches."),
+        "shift-report": Lazy("cordon_control.shift:shift_report", "How people judged known cases."),
+        **WORKSTATION,
+    }
 
 
 app = new_app(
@@ -54,20 +63,6 @@ app = new_app(
 def control(profile: ProfileOption = None) -> None:
     """Takes the options that stand before the command."""
 
-
-class Verdict(StrEnum):
-    """What a person may decide."""
-
-    TRUE = "true"
-    FALSE = "false"
-    UNDECIDED = "undecided"
-
-
-_DECISIONS = {
-    Verdict.TRUE: match_pb2.DECISION_TRUE,
-    Verdict.FALSE: match_pb2.DECISION_FALSE,
-    Verdict.UNDECIDED: match_pb2.DECISION_UNDECIDED,
-}
 
 DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose matches.")]
 
@@ -92,7 +87,7 @@ def matches(
 def show(
     match: Annotated[str, typer.Argument(metavar="DEPLOYMENT/SEQ", help="Which match.")],
     save: Annotated[
-        Path | None, typer.Option("--save", metavar="DIR", help="Write the two pictures here.")
+        Path | None, typer.Option("--save", metavar="DIR", help="Write the pictures here.")
     ] = None,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -105,31 +100,6 @@ def show(
       cordon control show market/7 --save matches/
     """
     run(_show(identity_for("control", identity, server), parse_match(match), save, output))
-
-
-@app.command()
-def adjudicate(
-    deployment: DeploymentArgument,
-    sequence: Annotated[int, typer.Argument(metavar="SEQ", min=1, help="Which match.")],
-    verdict: Annotated[Verdict, typer.Argument(help="Is it the same person?")],
-    dry_run: DryRunOption = False,
-    output: OutputOption = Format.TABLE,
-    identity: IdentityOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Record your decision on a match. It carries your name, and it stands.
-
-    \b
-    Example:
-      cordon control adjudicate market 7 false
-    """
-    request = match_pb2.AdjudicateMatchRequest(
-        name=match_name(deployment, sequence),
-        decision=_DECISIONS[verdict],
-        request_id=new_request_id(),
-        validate_only=dry_run,
-    )
-    run(_adjudicate(identity_for("control", identity, server), request, output))
 
 
 async def _matches(identity: ClientIdentity, parent: str, output: Format) -> None:
@@ -149,15 +119,4 @@ async def _show(identity: ClientIdentity, name: str, save: Path | None, output: 
         if save is not None:
             await save_match(stub, response.match, save)
             talk(f"The pictures are in {save}.")
-    emit([match_record(response.match)], MATCH_DETAILS, output, single=True)
-
-
-async def _adjudicate(
-    identity: ClientIdentity, request: match_pb2.AdjudicateMatchRequest, output: Format
-) -> None:
-    async with connected(identity) as channel:
-        response = await call(MatchServiceStub(channel).AdjudicateMatch, request)
-    if request.validate_only:
-        talk("The decision could be recorded; nothing was changed.")
-        return
     emit([match_record(response.match)], MATCH_DETAILS, output, single=True)

@@ -86,6 +86,8 @@ class Follower:
                     self.on_trouble("Connected again.")
                 if response.HasField("match"):
                     await self._take(stub, response.match)
+                elif response.HasField("deletion"):
+                    self._pass_over(response.deletion)
         finally:
             stream.cancel()
 
@@ -96,6 +98,10 @@ class Follower:
             raise self._gap(match.sequence)
         await self.on_match(stub, match)
         self.last = match.sequence
+
+    def _pass_over(self, deletion: match_pb2.Deletion) -> None:
+        """What stood there is gone because its time was over, and the log goes on after it."""
+        self.last = max(self.last, deletion.through_sequence)
 
     def _gap(self, arrived: int) -> ClientError:
         return ClientError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -14,33 +16,68 @@ from cordon_client.output import to_json
 from cordon_control.records import match_record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cordon.v1.match_pb2_grpc import MatchServiceAsyncStub
 
 
 async def save_match(stub: MatchServiceAsyncStub, match: match_pb2.Match, folder: Path) -> None:
-    """Writes `<match>-probe.jpg`, `<match>-reference.jpg` and `<match>.json`, the last one last.
+    """Writes `<match>-probe.jpg`, `<match>-reference.jpg` and `<match>.json`, the last one last;
+    further views are `<match>-probe-2.jpg` and so on.
 
-    The folder is 0700, the files 0600; a file that is there is replaced whole, as a better view of
-    the same match does.
+    The folder is 0700, the files 0600; what is there of the match is replaced whole, as a better
+    view of it does.
     """
     request = match_pb2.GetMatchImagesRequest(name=match.name)
     number = short(match.name)
     images = await call(stub.GetMatchImages, request)
     record = to_json(match_record(match), indent=2) + "\n"
     files = {
-        f"{number}-probe.jpg": images.probe_jpeg,
-        f"{number}-reference.jpg": images.reference_jpeg,
+        **_named(f"{number}-probe", images.probes),
+        **_named(f"{number}-reference", images.references),
         f"{number}.json": record.encode(),
     }
-    await asyncio.to_thread(_write, folder, files)
+    await asyncio.to_thread(_write, folder, number, files)
 
 
-def _write(folder: Path, files: dict[str, bytes]) -> None:
+def saved_pictures(name: str, folder: Path) -> list[str]:
+    """The ids of the match's pictures as they lie in the folder: what was looked at.
+
+    Raises ClientError when `save_match` wrote none of this match there.
+    """
+    number = short(name)
+    try:
+        saved = json.loads((folder / f"{number}.json").read_text())
+        if saved["name"] == name:
+            return [hashlib.sha256(path.read_bytes()).hexdigest() for path in _of(folder, number)]
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    raise ClientError(
+        f"No pictures of {name} are in {folder}.",
+        "A judgement names the pictures that it was made on.",
+        f"cordon control claim {name.split('/')[1]}/{number} --save {folder}",
+    )
+
+
+def _named(stem: str, pictures: Iterable[match_pb2.MatchPicture]) -> dict[str, bytes]:
+    return {
+        f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg": picture.jpeg
+        for number, picture in enumerate(pictures, 1)
+    }
+
+
+def _of(folder: Path, number: str) -> list[Path]:
+    return [*folder.glob(f"{number}-probe*.jpg"), *folder.glob(f"{number}-reference*.jpg")]
+
+
+def _write(folder: Path, number: str, files: dict[str, bytes]) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
+        for path in _of(folder, number):
+            if path.name not in files:
+                path.unlink()
         for name, content in files.items():
             _replace(folder / name, content)
     except OSError as error:

@@ -21,6 +21,7 @@ MATCH_COLUMNS = {
     "SCORE": "score",
     "MARGIN": "margin",
     "DECISION": "decision",
+    "OUTCOME": "outcome",
 }
 
 MATCH_DETAILS = {
@@ -37,13 +38,16 @@ MATCH_DETAILS = {
     "Decision": "decision",
     "Decided by": "adjudicator",
     "Decided": "adjudication_time",
+    "Judgements": "judgement_lines",
+    "Outcome": "outcome",
     "Model": "model",
 }
 
 
 def match_record(match: match_pb2.Match) -> dict[str, Any]:
-    """One match; what a person has not decided yet is None."""
+    """One match; what is not decided yet, or not told before one has judged, is None."""
     decided = match.adjudication if match.HasField("adjudication") else None
+    told = not match.withheld
     return {
         "name": match.name,
         "match_id": int(short(match.name)),
@@ -55,18 +59,23 @@ def match_record(match: match_pb2.Match) -> dict[str, Any]:
         "frame_sequence": match.frame_sequence,
         "captured_at": moment(match, "captured_at"),
         "create_time": moment(match, "create_time"),
-        "entry": match.entry,
-        "entry_id": short(match.entry),
-        "category": match.category,
-        "reference": match.reference,
-        "score": _rounded(match.score),
-        "margin": _rounded(match.margin),
-        "threshold": _rounded(match.threshold),
-        "box": _floats(match.box),
-        "quality": _floats(match.quality),
-        "decision": _word(decided.decision) if decided else None,
+        "withheld": match.withheld,
+        "entry": match.entry if told else None,
+        "entry_id": short(match.entry) if told else None,
+        "category": match.category if told else None,
+        "reference": match.reference if told else None,
+        "score": _rounded(match.score) if told else None,
+        "margin": _rounded(match.margin) if told else None,
+        "threshold": _rounded(match.threshold) if told else None,
+        "box": _floats(match.box) if told else None,
+        "quality": _floats(match.quality) if told else None,
+        "decision": decision_word(decided.decision) if decided else None,
         "adjudicator": decided.adjudicator if decided else None,
         "adjudication_time": moment(decided, "create_time") if decided else None,
+        "judgements": [_judgement(each) for each in match.judgements],
+        "judgement_lines": [_judgement_line(each) for each in match.judgements],
+        "outcome": outcome_word(match.outcome),
+        "outcome_time": moment(match, "outcome_time"),
         "model": match.model,
     }
 
@@ -74,12 +83,23 @@ def match_record(match: match_pb2.Match) -> dict[str, Any]:
 def match_line(record: dict[str, Any]) -> str:
     """One match in one line, for people."""
     seen = record["captured_at"]
-    return (
-        f"#{record['match_id']}  {local_time(seen) if seen else '-'}  "
-        f"camera {record['camera_id']}  {record['entry_id']}  [{record['category']}]  "
-        f"score {record['score']:.3f}  margin {record['margin']:.3f}"
-        f"{'  (a better view)' if record['revision'] else ''}"
+    where = (
+        f"#{record['match_id']}  {local_time(seen) if seen else '-'}  camera {record['camera_id']}"
     )
+    better = "  (a better view)" if record["revision"] else ""
+    if record["withheld"]:
+        return f"{where}  to be judged by its pictures{better}"
+    return (
+        f"{where}  {record['entry_id']}  [{record['category']}]  "
+        f"score {record['score']:.3f}  margin {record['margin']:.3f}{better}"
+    )
+
+
+def outcome_word(outcome: match_pb2.MatchOutcome.ValueType) -> str | None:
+    """An outcome as people type it; None where there is none."""
+    if outcome == match_pb2.MATCH_OUTCOME_UNSPECIFIED:
+        return None
+    return _spoken(match_pb2.MatchOutcome.Name(outcome), "MATCH_OUTCOME_")
 
 
 def _floats(message: Message) -> dict[str, float]:
@@ -88,8 +108,29 @@ def _floats(message: Message) -> dict[str, float]:
     }
 
 
-def _word(decision: match_pb2.Decision.ValueType) -> str:
-    return match_pb2.Decision.Name(decision).removeprefix("DECISION_").lower()
+def decision_word(decision: match_pb2.Decision.ValueType) -> str:
+    """A decision as people type it."""
+    return _spoken(match_pb2.Decision.Name(decision), "DECISION_")
+
+
+def _judgement(judgement: match_pb2.Judgement) -> dict[str, Any]:
+    reasons = [match_pb2.AdjudicationReason.Name(each) for each in judgement.reasons]
+    return {
+        "decision": decision_word(judgement.decision),
+        "reasons": [_spoken(reason, "ADJUDICATION_REASON_") for reason in reasons],
+        "reviewer": judgement.reviewer,
+        "workstation": judgement.workstation,
+        "create_time": moment(judgement, "create_time"),
+    }
+
+
+def _judgement_line(judgement: match_pb2.Judgement) -> str:
+    record = _judgement(judgement)
+    return f"{record['decision']} by {short(judgement.reviewer)} ({', '.join(record['reasons'])})"
+
+
+def _spoken(value: str, prefix: str) -> str:
+    return value.removeprefix(prefix).lower().replace("_", "-")
 
 
 def _rounded(value: float) -> float:

@@ -205,9 +205,8 @@ class Show:
                 self.latest = f"{pair.camera}: {pair.reference}, score {pair.score:.3f}"
                 request = match_pb2.GetMatchImagesRequest(name=match.name)
                 images = await call(stub.GetMatchImages, request)
-                await asyncio.to_thread(
-                    write_pair, self.out, pair, images.probe_jpeg, images.reference_jpeg
-                )
+                probe, reference = images.probes[0].jpeg, images.references[0].jpeg
+                await asyncio.to_thread(write_pair, self.out, pair, probe, reference)
                 self.arrived.task_done()
 
     async def _wait_for_truth(self, camera: str) -> None:

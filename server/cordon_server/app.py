@@ -26,6 +26,8 @@ from cordon_server.api.enrolment import EnrolmentEdge, EnrolmentServicer
 from cordon_server.api.identity import IdentityServicer
 from cordon_server.api.machines import MachineServicer, deny_identity
 from cordon_server.api.matches import MatchServicer
+from cordon_server.api.measurement import MeasurementServicer
+from cordon_server.api.receipts import ReceiptServicer
 from cordon_server.api.recognition import RecognitionServicer
 from cordon_server.api.server import (
     RECOGNISING,
@@ -64,6 +66,8 @@ from cordon_server.identity.scopes import Scopes
 from cordon_server.identity.serving import ServerCertificate
 from cordon_server.identity.sessions import SESSIONS
 from cordon_server.identity.users import USERS, Users
+from cordon_server.matches.receipts import RECEIPT_TABLES, Receipts
+from cordon_server.matches.review import ReviewRule
 from cordon_server.parts import (
     analyser_settings,
     calibration,
@@ -106,6 +110,7 @@ REGISTRY_TABLES = (
     USERS,
     SESSIONS,
     SIGNING_KEYS,
+    *RECEIPT_TABLES,
 )
 
 
@@ -162,6 +167,7 @@ async def running(
             clock=clock,
         )
         ledger = RequestLedger(registry, clock=clock)
+        receipts = Receipts(registry, site=settings.site, recorder=audit, clock=clock)
         register = CertificateRegister(registry, clock=clock)
         issuer = Issuer(registry, authority, settings.site, cameras, clock=clock)
         enrolments = Enrolments(registry, issuer)
@@ -235,6 +241,7 @@ async def running(
             writer=writer,
             clock=clock,
             rule=decision_rule(settings),
+            review=ReviewRule(policy.adjudication.reviewers, policy.adjudication.blind),
         )
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -255,7 +262,15 @@ async def running(
         health = add_services(
             server,
             recognition=RecognitionServicer(live, settings.limits, audit, clock),
-            matches=MatchServicer(live, subscribers_max=settings.limits.subscribers_max),
+            matches=MatchServicer(live, receipts, subscribers_max=settings.limits.subscribers_max),
+            receipts=ReceiptServicer(
+                receipts,
+                deployments,
+                live,
+                ledger,
+                complaint_route=settings.authority.complaint_route,
+            ),
+            measurement=MeasurementServicer(live),
             watchlist=WatchlistServicer(live, settings.limits),
             deployments=DeploymentServicer(
                 deployments,

@@ -178,6 +178,12 @@ class Authority(_Section):
     policy: str = "demo"
     """A profile that comes with Cordon (uk-police, eu-ai-act, private-venue, demo), or a TOML file
     of one's own, relative to the settings file."""
+    complaint_route: str = Field(
+        "whoever runs this system: the name and address are on its signs",
+        min_length=1,
+        max_length=200,
+    )
+    """Where a person can complain who was stopped: goes with every receipt (R29)."""
 
 
 class Watchlist(_Section):

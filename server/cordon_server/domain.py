@@ -325,6 +325,8 @@ class Sighting:
     track: int | None = None
     observations: int = 1
     """Shots of the track that agree on the subject."""
+    vector: Vector | None = field(default=None, repr=False, compare=False)
+    """The template that was searched for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from cordon.v1 import (
     identity_pb2,
     machine_pb2,
     match_pb2,
+    measurement_pb2,
+    receipt_pb2,
     recognition_pb2,
     watchlist_pb2,
 )
@@ -48,9 +50,30 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
             "GetMatch": match_pb2.GetMatchRequest(name=match),
             "ListMatches": match_pb2.ListMatchesRequest(parent=parent),
             "GetMatchImages": match_pb2.GetMatchImagesRequest(name=match),
+            "ClaimMatch": match_pb2.ClaimMatchRequest(name=match),
             "AdjudicateMatch": match_pb2.AdjudicateMatchRequest(
-                name=match, decision=match_pb2.DECISION_TRUE
+                name=match,
+                decision=match_pb2.DECISION_TRUE,
+                reasons=[match_pb2.ADJUDICATION_REASON_FEATURES_AGREE],
+                picture_ids=["0" * 64],
             ),
+            "RecordOutcome": match_pb2.RecordOutcomeRequest(
+                name=match, outcome=match_pb2.MATCH_OUTCOME_LOST
+            ),
+        },
+        f"{_V1}ReceiptService": {
+            "IssueReceipt": receipt_pb2.IssueReceiptRequest(name=match),
+            "LookUpReceipt": receipt_pb2.LookUpReceiptRequest(code="2222-2222-2222"),
+        },
+        f"{_V1}MeasurementService": {
+            "SeedCase": measurement_pb2.SeedCaseRequest(
+                parent=parent,
+                external_ref=NOTHING,
+                camera=camera,
+                image=b"no picture",
+                validate_only=True,
+            ),
+            "GetShiftReport": measurement_pb2.GetShiftReportRequest(parent=parent),
         },
         f"{_V1}DeploymentService": {
             "CreateDeployment": deployment_pb2.CreateDeploymentRequest(

@@ -14,9 +14,10 @@ ANSWERS = {
     f"/cordon.v1.{service}/{name}": frozenset(codes.split())
     for codes, services in {
         "NOT_FOUND": {
-            "MatchService": "GetMatch GetMatchImages AdjudicateMatch",
+            "MatchService": "GetMatch GetMatchImages ClaimMatch AdjudicateMatch RecordOutcome",
+            "ReceiptService": "IssueReceipt LookUpReceipt",
             "DeploymentService": "CreateDeployment AssignDeployment",
-            "WatchlistService": "GetEntry RemoveEntry",
+            "WatchlistService": "GetEntry RemoveEntry ApproveEntry",
             "CameraService": "GetCamera RevokeCamera",
             "MachineService": "CreateEnrolmentToken RevokeCertificate",
             "IdentityService": "GetUser SetUserRoles SetUserTraining LockUser UnlockUser RevokeUser"
@@ -25,6 +26,7 @@ ANSWERS = {
         "ALREADY_EXISTS": {"CameraService": "CreateCamera"},
         "FAILED_PRECONDITION": {
             "RecognitionService": "StreamFrames",
+            "MeasurementService": "SeedCase",
             "DeploymentService": "ArmDeployment",
             "WatchlistService": "ReviewWatchlist",
         },

@@ -125,17 +125,26 @@ def test_watch_ends_cleanly_when_told_to(scene: Scene, how: signal.Signals) -> N
 def test_a_person_decides_and_the_decision_stands(scene: Scene, tmp_path: Path) -> None:
     scene.stream()
     site, deployment, anna = scene.site, scene.deployment, scene.control
+    saved = ("--pictures", str(tmp_path / "saved"))
     adjudicate = ("control", "adjudicate", deployment, "2")
+    differ = ("--because", "features-differ", *saved)
 
     listed = site.cordon_json("control", "matches", deployment, identity=anna)
-    site.cordon(*adjudicate, "true", "--dry-run", identity=anna)
-    decided = site.cordon_json(*adjudicate, "false", identity=anna)
-    changed = site.cordon(*adjudicate, "true", identity=anna, code=7)
-    show = ("control", "show", f"{deployment}/2", "--save", str(tmp_path / "saved"))
+    unseen = site.cordon(*adjudicate, "false", *differ, identity=anna, code=1)
+    claim = ("control", "claim", f"{deployment}/2", "--save", str(tmp_path / "saved"))
+    claimed = site.cordon_json(*claim, identity=anna)
+    site.cordon(*adjudicate, "false", *differ, "--dry-run", identity=anna)
+    decided = site.cordon_json(*adjudicate, "false", *differ, identity=anna)
+    agree = ("--because", "features-agree", *saved)
+    changed = site.cordon(*adjudicate, "true", *agree, identity=anna, code=7)
+    show = ("control", "show", f"{deployment}/2")
     shown = site.cordon_json(*show, identity=anna)
 
     assert [match["decision"] for match in listed] == [None] * FRAMES
+    assert f"cordon control claim {deployment}/2" in unseen.stderr
+    assert claimed["entry_id"] == "A-17"
     assert decided["decision"] == shown["decision"] == "false"
+    assert decided["judgements"][0]["reasons"] == ["features-differ"]
     assert shown["adjudicator"] == "spiffe://test.example/control/anna"
     assert changed.stderr.startswith("error: ")
     assert (tmp_path / "saved" / "2-reference.jpg").exists()

@@ -23,7 +23,6 @@ from cordon_server.authority.records import (
     State,
 )
 from cordon_server.domain import FaceCounts, InvalidInput, Quality, Reason, ReasonCode
-from cordon_server.matches.log import Decision, MatchRecord
 from cordon_server.recognition.line import FrameFate, Outcome
 from cordon_server.recognition.load import Advice
 from cordon_server.sessions.camera import CameraSession, Halted, HaltReason
@@ -45,12 +44,6 @@ STATES = {
     State.ARMED: deployment_pb2.DEPLOYMENT_STATE_ARMED,
     State.ENDED: deployment_pb2.DEPLOYMENT_STATE_ENDED,
 }
-DECISIONS = {
-    match_pb2.DECISION_TRUE: Decision.TRUE,
-    match_pb2.DECISION_FALSE: Decision.FALSE,
-    match_pb2.DECISION_UNDECIDED: Decision.UNDECIDED,
-}
-_DECISIONS_BACK = {decision: value for value, decision in DECISIONS.items()}
 REASON_CODES = {
     code: watchlist_pb2.ReasonCode.Value(f"REASON_CODE_{code.name}") for code in ReasonCode
 }
@@ -196,39 +189,6 @@ def _reference_path(deployment_id: str, short: str) -> str:
         return ""
     entry_id, reference_id = short.split("/")
     return reference_name(deployment_id, entry_id, reference_id)
-
-
-def match(record: MatchRecord, deployment_id: str) -> match_pb2.Match:
-    """A match as the control room sees it."""
-    box = record.box
-    message = match_pb2.Match(
-        name=f"deployments/{deployment_id}/matches/{record.match_id}",
-        sequence=record.sequence,
-        camera=f"cameras/{record.camera_id}",
-        frame_sequence=record.frame_sequence,
-        captured_at=timestamp(record.captured_at),
-        create_time=timestamp(record.create_time),
-        entry=f"deployments/{deployment_id}/entries/{record.entry_id}",
-        category=record.category,
-        reference=reference_name(deployment_id, record.entry_id, record.reference_id),
-        score=record.score,
-        margin=record.margin,
-        threshold=record.threshold,
-        box=match_pb2.BoundingBox(x=box.x, y=box.y, width=box.width, height=box.height),
-        quality=quality(record.quality),
-        model=record.model_id,
-        revision=record.revision,
-        observations=record.observations,
-    )
-    if (decided := record.adjudication) is not None:
-        message.adjudication.CopyFrom(
-            match_pb2.Adjudication(
-                decision=_DECISIONS_BACK[decided.decision],
-                adjudicator=decided.adjudicator,
-                create_time=timestamp(decided.create_time),
-            )
-        )
-    return message
 
 
 def frame_result(answer: Outcome, latency_s: float) -> recognition_pb2.FrameResult:

@@ -1,17 +1,24 @@
-"""MatchService: the match log to the control room, and decisions back."""
+"""MatchService: the match log to the control room, and decisions back.
+
+What goes out of a match is made of a `View` alone: what a caller may know is decided there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from cordon.v1 import match_pb2, match_pb2_grpc
-from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller
+from cordon_server.api import convert, match_messages
+from cordon_server.api.edge import Context, caller, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import InvalidInput, LimitReached
-from cordon_server.matches.log import SEQUENCE_MAX
+from cordon_server.identity.names import PersonRole
+from cordon_server.matches.receipts import Receipts
+from cordon_server.matches.records import SEQUENCE_MAX, MatchRecord, Reviewer
+from cordon_server.matches.review import Verdict
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live
+from cordon_server.sessions.pictures import reference_pictures
 
 READ_AHEAD = 50
 """Matches read from the log at once for one subscriber."""
@@ -22,8 +29,9 @@ HEARTBEAT_S = 5.0
 class MatchServicer(match_pb2_grpc.MatchServiceServicer):
     """Serves the match log."""
 
-    def __init__(self, live: Live, *, subscribers_max: int) -> None:
+    def __init__(self, live: Live, receipts: Receipts, *, subscribers_max: int) -> None:
         self._live = live
+        self._receipts = receipts
         self._subscribers_max = subscribers_max
         self._subscribers = 0
 
@@ -44,7 +52,7 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
             )
         self._subscribers += 1
         try:
-            async for response in _follow(deployment, request.after_sequence):
+            async for response in _follow(deployment, request.after_sequence, the_reviewer()):
                 yield response
         finally:
             self._subscribers -= 1
@@ -53,22 +61,21 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
     async def GetMatch(  # noqa: N802  # gRPC's name
         self, request: match_pb2.GetMatchRequest, context: Context
     ) -> match_pb2.GetMatchResponse:
-        deployment_id = convert.deployment_of(request.name)
-        deployment = await self._live.opened(deployment_id)
+        deployment = await self._live.opened(convert.deployment_of(request.name))
         record = await deployment.log.get(_sequence(request.name))
-        return match_pb2.GetMatchResponse(match=convert.match(record, deployment_id))
+        (match,) = await _told(deployment, [record], the_reviewer())
+        return match_pb2.GetMatchResponse(match=match)
 
     async def ListMatches(  # noqa: N802  # gRPC's name
         self, request: match_pb2.ListMatchesRequest, context: Context
     ) -> match_pb2.ListMatchesResponse:
-        deployment_id = convert.deployment_of(request.parent)
-        deployment = await self._live.opened(deployment_id)
+        deployment = await self._live.opened(convert.deployment_of(request.parent))
         size = request.page_size or PAGE_SIZE_DEFAULT
         after = _token_sequence(request.page_token)
         found = await deployment.log.page(after, size + 1)
         page = found[:size]
         return match_pb2.ListMatchesResponse(
-            matches=[convert.match(record, deployment_id) for record in page],
+            matches=await _told(deployment, page, the_reviewer()),
             next_page_token=(
                 convert.page_token(str(page[-1].match_id)) if len(found) > size else ""
             ),
@@ -78,11 +85,28 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
         self, request: match_pb2.GetMatchImagesRequest, context: Context
     ) -> match_pb2.GetMatchImagesResponse:
         deployment = await self._live.opened(convert.deployment_of(request.name))
-        sequence = _sequence(request.name)
-        record = await deployment.log.get(sequence)
+        record = await deployment.log.get(_sequence(request.name))
+        references = await reference_pictures(deployment, record)
+        probes = await deployment.matches.review.show(record.match_id, the_reviewer(), references)
         return match_pb2.GetMatchImagesResponse(
-            probe_jpeg=await deployment.log.image(sequence),
-            reference_jpeg=await deployment.watchlist.image(record.entry_id, record.reference_id),
+            probes=map(match_messages.picture, probes),
+            references=map(match_messages.picture, references),
+        )
+
+    async def ClaimMatch(  # noqa: N802  # gRPC's name
+        self, request: match_pb2.ClaimMatchRequest, context: Context
+    ) -> match_pb2.ClaimMatchResponse:
+        deployment = await self._live.opened(convert.deployment_of(request.name))
+        reviewer = the_reviewer()
+
+        async def act() -> match_pb2.ClaimMatchResponse:
+            until = await deployment.matches.review.claim(
+                _sequence(request.name), reviewer, dry_run=request.validate_only
+            )
+            return match_pb2.ClaimMatchResponse(expire_time=convert.timestamp(until))
+
+        return await deployment.ledger.once(
+            scope("ClaimMatch"), request.request_id, request, match_pb2.ClaimMatchResponse(), act
         )
 
     async def AdjudicateMatch(  # noqa: N802  # gRPC's name
@@ -90,37 +114,102 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
     ) -> match_pb2.AdjudicateMatchResponse:
         deployment_id = convert.deployment_of(request.name)
         deployment = await self._live.opened(deployment_id)
-        adjudicator = str(caller().spiffe_id)
+        reviewer = the_reviewer()
+        verdict = Verdict(
+            match_messages.DECISIONS[request.decision],
+            tuple(dict.fromkeys(match_messages.GROUNDS[reason] for reason in request.reasons)),
+            frozenset(request.picture_ids),
+        )
 
         async def act() -> match_pb2.AdjudicateMatchResponse:
-            record = await deployment.log.adjudicate(
-                _sequence(request.name),
-                convert.DECISIONS[request.decision],
-                adjudicator,
+            record = await deployment.log.get(_sequence(request.name))
+            view = await deployment.matches.review.judge(
+                record.match_id,
+                verdict,
+                reviewer,
+                await reference_pictures(deployment, record),
                 dry_run=request.validate_only,
             )
-            return match_pb2.AdjudicateMatchResponse(match=convert.match(record, deployment_id))
+            if not request.validate_only:
+                await self._receipts.note(deployment_id, view.record)
+            return match_pb2.AdjudicateMatchResponse(
+                match=match_messages.match(view, deployment_id)
+            )
 
         return await deployment.ledger.once(
-            f"{adjudicator} AdjudicateMatch",
+            scope("AdjudicateMatch"),
             request.request_id,
             request,
             match_pb2.AdjudicateMatchResponse(),
             act,
         )
 
+    async def RecordOutcome(  # noqa: N802  # gRPC's name
+        self, request: match_pb2.RecordOutcomeRequest, context: Context
+    ) -> match_pb2.RecordOutcomeResponse:
+        deployment_id = convert.deployment_of(request.name)
+        deployment = await self._live.opened(deployment_id)
+        reviewer, outcome = the_reviewer(), match_messages.OUTCOMES[request.outcome]
+
+        async def act() -> match_pb2.RecordOutcomeResponse:
+            record = await deployment.matches.outcomes.record(
+                _sequence(request.name), outcome, reviewer, dry_run=request.validate_only
+            )
+            if not request.validate_only:
+                await self._receipts.note(deployment_id, record, outcome)
+            (match,) = await _told(deployment, [record], reviewer)
+            return match_pb2.RecordOutcomeResponse(match=match)
+
+        return await deployment.ledger.once(
+            scope("RecordOutcome"),
+            request.request_id,
+            request,
+            match_pb2.RecordOutcomeResponse(),
+            act,
+        )
+
+
+def the_reviewer() -> Reviewer:
+    """Who makes the running call, and where."""
+    person, peer = the_person(), caller()
+    return Reviewer(
+        person.user_id,
+        person.session_id,
+        str(peer.spiffe_id),
+        peer.sha256,
+        is_supervisor=PersonRole.SUPERVISOR in person.roles,
+    )
+
+
+def scope(method: str) -> str:
+    """Whose repeated request it is: of this person here, for answers are not for others."""
+    return f"{caller().spiffe_id} {the_person().user_id} {method}"
+
+
+async def _told(
+    deployment: OpenDeployment, records: Iterable[MatchRecord], reviewer: Reviewer
+) -> list[match_pb2.Match]:
+    """Matches as this person may know them."""
+    views = await deployment.matches.review.views(records, reviewer)
+    return [match_messages.match(view, deployment.record.deployment_id) for view in views]
+
 
 async def _follow(
-    deployment: OpenDeployment, sequence: int
+    deployment: OpenDeployment, sequence: int, reviewer: Reviewer
 ) -> AsyncIterator[match_pb2.SubscribeMatchesResponse]:
     """The log from a position on, until it closes; reads only as fast as the subscriber takes."""
-    deployment_id, log = deployment.record.deployment_id, deployment.log
+    log = deployment.log
     while not log.is_closed:
-        records = await log.after(sequence, READ_AHEAD)
-        for record in records:
-            sequence = record.sequence
-            yield match_pb2.SubscribeMatchesResponse(match=convert.match(record, deployment_id))
-        if not records:
+        revisions = await log.after(sequence, READ_AHEAD)
+        told = await _told(deployment, [each for _, each in revisions if each], reviewer)
+        matches = {match.sequence: match for match in told}
+        for sequence, _ in revisions:
+            if (match := matches.get(sequence)) is not None:
+                yield match_pb2.SubscribeMatchesResponse(match=match)
+            else:
+                deletion = match_pb2.Deletion(through_sequence=sequence)
+                yield match_pb2.SubscribeMatchesResponse(deletion=deletion)
+        if not revisions:
             heartbeat = match_pb2.Heartbeat(head_sequence=log.head)
             yield match_pb2.SubscribeMatchesResponse(heartbeat=heartbeat)
             await log.wait_beyond(sequence, HEARTBEAT_S)

@@ -21,6 +21,10 @@ from cordon.v1 import (
     machine_pb2_grpc,
     match_pb2,
     match_pb2_grpc,
+    measurement_pb2,
+    measurement_pb2_grpc,
+    receipt_pb2,
+    receipt_pb2_grpc,
     recognition_pb2,
     recognition_pb2_grpc,
     watchlist_pb2,
@@ -38,6 +42,8 @@ from cordon_server.identity.serving import ServerCertificate, Shown
 SERVICES = (
     recognition_pb2.DESCRIPTOR.services_by_name["RecognitionService"].full_name,
     match_pb2.DESCRIPTOR.services_by_name["MatchService"].full_name,
+    receipt_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
+    measurement_pb2.DESCRIPTOR.services_by_name["MeasurementService"].full_name,
     watchlist_pb2.DESCRIPTOR.services_by_name["WatchlistService"].full_name,
     deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"].full_name,
     camera_pb2.DESCRIPTOR.services_by_name["CameraService"].full_name,
@@ -98,6 +104,8 @@ def add_services(
     *,
     recognition: recognition_pb2_grpc.RecognitionServiceServicer,
     matches: match_pb2_grpc.MatchServiceServicer,
+    receipts: receipt_pb2_grpc.ReceiptServiceServicer,
+    measurement: measurement_pb2_grpc.MeasurementServiceServicer,
     watchlist: watchlist_pb2_grpc.WatchlistServiceServicer,
     deployments: deployment_pb2_grpc.DeploymentServiceServicer,
     cameras: camera_pb2_grpc.CameraServiceServicer,
@@ -111,6 +119,8 @@ def add_services(
     """
     recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(recognition, server)
     match_pb2_grpc.add_MatchServiceServicer_to_server(matches, server)
+    receipt_pb2_grpc.add_ReceiptServiceServicer_to_server(receipts, server)
+    measurement_pb2_grpc.add_MeasurementServiceServicer_to_server(measurement, server)
     watchlist_pb2_grpc.add_WatchlistServiceServicer_to_server(watchlist, server)
     deployment_pb2_grpc.add_DeploymentServiceServicer_to_server(deployments, server)
     camera_pb2_grpc.add_CameraServiceServicer_to_server(cameras, server)

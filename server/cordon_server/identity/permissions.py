@@ -90,6 +90,10 @@ def _matches(audit: AuditClass) -> Permission:
     return Permission(_at(Role.CONTROL), _OPERATORS, audit, scope=_ASSIGNED, training=True)
 
 
+def _supervision(audit: AuditClass) -> Permission:
+    return Permission(_at(Role.CONTROL), _of(PersonRole.SUPERVISOR), audit, scope=_ASSIGNED)
+
+
 def _list(audit: AuditClass, *, step_up: bool = False) -> Permission:
     return Permission(_at(Role.ADMIN), _OFFICER, audit, scope=_ASSIGNED, step_up=step_up)
 
@@ -138,7 +142,16 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.MatchService/GetMatch": _matches(_A.CONSULTATION),
     "/cordon.v1.MatchService/ListMatches": _matches(_A.CONSULTATION),
     "/cordon.v1.MatchService/GetMatchImages": _matches(_A.CONSULTATION),
+    "/cordon.v1.MatchService/ClaimMatch": _matches(_A.CONSULTATION),
     "/cordon.v1.MatchService/AdjudicateMatch": _matches(_A.ALTERATION),
+    "/cordon.v1.MatchService/RecordOutcome": _matches(_A.ALTERATION),
+    "/cordon.v1.ReceiptService/IssueReceipt": _matches(_A.DISCLOSURE),
+    # A code names no deployment, and the one that it leads to may have ended.
+    "/cordon.v1.ReceiptService/LookUpReceipt": Permission(
+        _at(Role.CONTROL), _OPERATORS, _A.DISCLOSURE, training=True
+    ),
+    "/cordon.v1.MeasurementService/SeedCase": _supervision(_A.ALTERATION),
+    "/cordon.v1.MeasurementService/GetShiftReport": _supervision(_A.CONSULTATION),
     "/cordon.v1.DeploymentService/CreateDeployment": Permission(
         _at(Role.ADMIN), _OFFICER, _A.ALTERATION
     ),

@@ -1,110 +1,117 @@
 """The match log: a sequence per deployment without gaps, read by everyone at their own pace.
 
 Subscribers are not told matches, only that there are some: each reads the log from where it stands,
-so a slow one costs nothing and nobody can be overrun.
+so a slow one costs nothing and nobody can be overrun. What people make of the matches is kept
+beside it (`review`, `outcomes`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from itertools import takewhile
 
-import msgspec
-
-from cordon_server.domain import Box, Frame, NotFound, NotReady, Quality, Sighting
+from cordon_server.acts import Act, AuditClass, Fact, Recorder
+from cordon_server.domain import Frame, Sighting
+from cordon_server.matches.records import (
+    CLAIMS,
+    JUDGEMENTS,
+    MATCH_IMAGES,
+    MATCH_TEMPLATES,
+    MATCHES,
+    OUTCOMES,
+    PROBES_MAX,
+    REVISIONS,
+    SEEDS,
+    SHOWN,
+    MatchRecord,
+    RevisionRecord,
+    SeedRecord,
+    found_match,
+    head_of,
+    judgements_of,
+    match_key,
+    probes_of,
+    revision_key,
+)
 from cordon_server.store.environment import Environment, Table, Transaction
 
-
-class Decision(StrEnum):
-    """What a person may decide on a match."""
-
-    TRUE = "true"
-    FALSE = "false"
-    UNDECIDED = "undecided"
-
-
-class AdjudicationRecord(msgspec.Struct, frozen=True):
-    """A person's decision (R10)."""
-
-    decision: Decision
-    adjudicator: str
-    create_time: datetime
+_OF_A_MATCH: tuple[Table[object], ...] = (  # type: ignore[assignment]  # only their names matter
+    MATCHES,
+    MATCH_IMAGES,
+    MATCH_TEMPLATES,
+    JUDGEMENTS,
+    CLAIMS,
+    SHOWN,
+    OUTCOMES,
+)
+"""Where a match's own rows are, under keys that begin with its own."""
 
 
-class MatchRecord(msgspec.Struct, frozen=True):
-    """A candidate that passed the decision rule, as it was when this revision was written."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What becomes of one sighting: a match or a revision of one, or nothing new."""
 
-    match_id: int
-    """The sequence of its first revision."""
-    sequence: int
-    revision: int
-    observations: int
-    camera_id: str
-    frame_sequence: int
-    captured_at: datetime
-    create_time: datetime
-    entry_id: str
-    category: str
-    reference_id: str
-    score: float
-    margin: float
-    threshold: float
-    box: Box
-    quality: Quality
-    model_id: str
-    adjudication: AdjudicationRecord | None = None
-
-
-SEQUENCE_MAX = 2**64 - 1
-"""Keys hold a sequence in eight bytes."""
-
-REVISIONS = Table("revisions", MatchRecord)
-"""Every state of every match by sequence: what subscribers follow."""
-MATCHES = Table("matches", MatchRecord)
-"""The newest state of each match by its id, with its adjudication."""
-MATCH_IMAGES = Table("match_images", bytes)
-"""JPEG of the probe's face; every other face in it is blurred (R21)."""
+    record: MatchRecord
+    sighting: Sighting
+    is_written: bool
 
 
 class MatchLog:
     """The log of one deployment that has not ended."""
 
     def __init__(
-        self, environment: Environment, *, model_id: str, clock: Callable[[], datetime]
+        self,
+        environment: Environment,
+        *,
+        deployment_id: str,
+        model_id: str,
+        recorder: Recorder,
+        clock: Callable[[], datetime],
     ) -> None:
         self._environment = environment
+        self._deployment_id = deployment_id
         self._model_id = model_id
+        self._recorder = recorder
         self._clock = clock
         self._grown = asyncio.Condition()
-        self.head = environment.read_now(_head)
+        self.changing = asyncio.Lock()
+        """Held from looking at matches to writing what follows: the act is recorded between."""
+        self.head = environment.read_now(head_of)
         """The newest sequence; 0 when there is none."""
         self.is_closed = False
 
     async def append(
-        self, frame: Frame, sightings: Sequence[Sighting], betters: Sequence[int | None] = ()
+        self,
+        frame: Frame,
+        sightings: Sequence[Sighting],
+        betters: Sequence[int | None] = (),
+        *,
+        seed: SeedRecord | None = None,
     ) -> list[int]:
         """Writes a frame's sightings, then wakes who waits; the match of each.
 
         `betters` names the match that a sighting improves, or None for a new one. A match that a
-        person has decided keeps the pictures that were decided on.
+        person has judged keeps the pictures that were judged. `seed` marks the sightings as cases
+        whose truth is known. Raises `NotRecorded` when the record has no room: then nothing is
+        written.
         """
-        now = self._clock()
         of = betters or [None] * len(sightings)
-
-        def act(txn: Transaction) -> tuple[int, list[int]]:
-            matches = [
-                self._write(txn, frame, sighting, match, now)
-                for sighting, match in zip(sightings, of, strict=True)
-            ]
-            return _head(txn), matches
-
-        head, matches = await self._environment.write(act)
+        now = self._clock()
+        async with self.changing:
+            steps = await self._environment.read(
+                lambda txn: self._plan(txn, frame, sightings, of, now)
+            )
+            for step in steps:
+                if step.is_written and step.record.revision == 0:
+                    await self._recorder.record(self._raised(step.record, seed))
+            head = await self._environment.write(lambda txn: _commit(txn, steps, seed))
         async with self._grown:
             self.head = max(self.head, head)
             self._grown.notify_all()
-        return matches
+        return [step.record.match_id for step in steps]
 
     async def close(self) -> None:
         """Ends every wait; the deployment is over or the server stops."""
@@ -120,72 +127,102 @@ class MatchLog:
         except TimeoutError:
             return
 
-    async def after(self, sequence: int, count: int) -> list[MatchRecord]:
-        """Up to `count` revisions after the sequence, in order."""
-        return await self._page(REVISIONS, sequence, count)
+    async def after(self, sequence: int, count: int) -> list[tuple[int, MatchRecord | None]]:
+        """Up to `count` revisions after the sequence, in order, each with its own; None where it
+        was deleted."""
 
-    async def page(self, match_id: int, count: int) -> list[MatchRecord]:
-        """Up to `count` matches after the one named, each in its newest state."""
-        return await self._page(MATCHES, match_id, count)
-
-    async def count(self) -> int:
-        """How many matches there are."""
-        return await self._environment.read(lambda txn: txn.count(MATCHES))
-
-    async def get(self, match_id: int) -> MatchRecord:
-        """One match in its newest state; raises `NotFound`."""
-        return await self._environment.read(lambda txn: _found(txn, match_id))
-
-    async def image(self, match_id: int) -> bytes:
-        """JPEG of a match's probe; raises `NotFound`."""
-
-        def act(txn: Transaction) -> bytes:
-            _found(txn, match_id)
-            return txn.get(MATCH_IMAGES, _key(match_id)) or b""
+        def act(txn: Transaction) -> list[tuple[int, MatchRecord | None]]:
+            scan = txn.scan(REVISIONS, after=match_key(sequence))
+            return [
+                (int.from_bytes(key, "big"), record.match)
+                for (key, record), _ in zip(scan, range(count), strict=False)
+            ]
 
         return await self._environment.read(act)
 
-    async def adjudicate(
-        self, match_id: int, decision: Decision, adjudicator: str, *, dry_run: bool
-    ) -> MatchRecord:
-        """Records a person's decision; raises `NotFound`, or `NotReady` when there is one.
+    async def page(self, match_id: int, count: int) -> list[MatchRecord]:
+        """Up to `count` matches after the one named, each in its newest state."""
 
-        The same person deciding the same again changes nothing.
-        """
-
-        def act(txn: Transaction) -> MatchRecord:
-            record = _found(txn, match_id)
-            if (earlier := record.adjudication) is not None:
-                if (earlier.decision, earlier.adjudicator) == (decision, adjudicator):
-                    return record
-                raise NotReady(f"match {match_id} was decided before and a decision stands")
-            decided = msgspec.structs.replace(
-                record, adjudication=AdjudicationRecord(decision, adjudicator, self._clock())
-            )
-            if not dry_run:
-                txn.put(MATCHES, _key(match_id), decided)
-            return decided
-
-        return await self._environment.write(act)
-
-    async def _page(self, table: Table[MatchRecord], after: int, count: int) -> list[MatchRecord]:
         def act(txn: Transaction) -> list[MatchRecord]:
-            scan = txn.scan(table, after=_key(after))
+            scan = txn.scan(MATCHES, after=match_key(match_id))
             return [record for (_, record), _ in zip(scan, range(count), strict=False)]
 
         return await self._environment.read(act)
 
-    def _write(
-        self, txn: Transaction, frame: Frame, sighting: Sighting, betters: int | None, now: datetime
-    ) -> int:
-        earlier = None if betters is None else txn.get(MATCHES, _key(betters))
-        if earlier is not None and earlier.adjudication is not None:
-            return earlier.match_id
-        record = self._record(_head(txn) + 1, frame, sighting, now, earlier)
-        txn.put(REVISIONS, _key(record.sequence), record)
-        txn.put(MATCHES, _key(record.match_id), record)
-        txn.put(MATCH_IMAGES, _key(record.match_id), sighting.probe_jpeg)
-        return record.match_id
+    async def count(self) -> int:
+        """How many matches people see."""
+        return await self._environment.read(lambda txn: txn.count(MATCHES))
+
+    async def count_alerts(self) -> int:
+        """How many of them recognition has raised: what is reported."""
+
+        def act(txn: Transaction) -> int:
+            seeds = sum(txn.get(MATCHES, key) is not None for key, _ in txn.scan(SEEDS))
+            return txn.count(MATCHES) - seeds
+
+        return await self._environment.read(act)
+
+    async def get(self, match_id: int) -> MatchRecord:
+        """One match in its newest state; raises `NotFound`."""
+        return await self._environment.read(lambda txn: found_match(txn, match_id))
+
+    async def probes(self, match_id: int) -> list[bytes]:
+        """JPEG of a match's views, the best first; raises `NotFound`."""
+
+        def act(txn: Transaction) -> list[bytes]:
+            found_match(txn, match_id)
+            return probes_of(txn, match_id)
+
+        return await self._environment.read(act)
+
+    async def purge(self, match_id: int) -> None:
+        """Deletes all of a match but its places in the log; nothing happens when it is gone.
+
+        A face that was judged not to be the listed person's stays silenced (`suppression`), and
+        results on known cases stay.
+        """
+        async with self.changing:
+            await self._environment.write(lambda txn: _purge(txn, match_id))
+
+    def _raised(self, record: MatchRecord, seed: SeedRecord | None) -> Act:
+        where = f"deployments/{self._deployment_id}"
+        facts: dict[str, Fact] = {
+            "match": record.match_id,
+            "camera": record.camera_id,
+            "category": record.category,
+        }
+        personal = {"entry": record.entry_id}
+        if seed is not None:
+            facts |= {"is_true": seed.is_true}
+            personal |= {"person": seed.user_id}
+        return Act(
+            AuditClass.COLLECTION,
+            "match.raised" if seed is None else "seed.placed",
+            deployment_id=self._deployment_id,
+            resource=f"{where}/matches/{record.match_id}",
+            facts=facts,
+            personal=personal,
+        )
+
+    def _plan(
+        self,
+        txn: Transaction,
+        frame: Frame,
+        sightings: Sequence[Sighting],
+        betters: Sequence[int | None],
+        now: datetime,
+    ) -> list[Step]:
+        steps: list[Step] = []
+        sequence = head_of(txn)
+        for sighting, match in zip(sightings, betters, strict=True):
+            earlier = None if match is None else txn.get(MATCHES, match_key(match))
+            if earlier is not None and judgements_of(txn, earlier.match_id):
+                steps.append(Step(earlier, sighting, is_written=False))
+                continue
+            sequence += 1
+            record = self._record(sequence, frame, sighting, now, earlier)
+            steps.append(Step(record, sighting, is_written=True))
+        return steps
 
     def _record(
         self,
@@ -217,19 +254,40 @@ class MatchLog:
         )
 
 
-def _key(sequence: int) -> bytes:
-    return sequence.to_bytes(8, "big")
+def _commit(txn: Transaction, steps: Sequence[Step], seed: SeedRecord | None) -> int:
+    for step in steps:
+        if not step.is_written:
+            continue
+        record, sighting = step.record, step.sighting
+        key = match_key(record.match_id)
+        txn.put(REVISIONS, match_key(record.sequence), RevisionRecord(record))
+        txn.put(MATCHES, key, record)
+        picture_key = revision_key(record.match_id, record.revision)
+        txn.put(MATCH_IMAGES, picture_key, sighting.probe_jpeg)
+        for old in [key for key, _ in txn.scan(MATCH_IMAGES, prefix=key)][:-PROBES_MAX]:
+            txn.delete(MATCH_IMAGES, old)
+        if sighting.vector is not None:
+            txn.put(MATCH_TEMPLATES, key, sighting.vector.astype("<f4").tobytes())
+        if seed is not None:
+            txn.put(SEEDS, key, seed)
+    return head_of(txn)
 
 
-def _head(txn: Transaction) -> int:
-    return int.from_bytes(txn.last_key(REVISIONS) or b"", "big")
-
-
-def _found(txn: Transaction, match_id: int) -> MatchRecord:
-    record = txn.get(MATCHES, _key(match_id))
+def _purge(txn: Transaction, match_id: int) -> None:
+    record = txn.get(MATCHES, match_key(match_id))
     if record is None:
-        raise NotFound(
-            f"there is no match {match_id} in this deployment's log, which ends at {_head(txn)}; "
-            "see: cordon control matches"
-        )
-    return record
+        return
+    stretch = takewhile(
+        lambda row: row[0] <= match_key(record.sequence),
+        txn.scan(REVISIONS, after=match_key(match_id - 1)),
+    )
+    own = [
+        key
+        for key, revision in stretch
+        if revision.match is not None and revision.match.match_id == match_id
+    ]
+    for key in own:
+        txn.put(REVISIONS, key, RevisionRecord(None))
+    for table in _OF_A_MATCH:
+        for key in [key for key, _ in txn.scan(table, prefix=match_key(match_id))]:
+            txn.delete(table, key)

@@ -294,4 +294,5 @@ def _sighting(
         probe_jpeg=probe_jpeg(picture.at(), probe.face, faces),
         track=None if track is None else track.number,
         observations=1 if track is None else track.observations[candidate.entry_id],
+        vector=probe.vector if track is None else track.fused(),
     )

@@ -51,6 +51,7 @@ class Answers:
             sighting
             for sighting in outcome.result.sightings
             if sighting.candidate.entry_id in deployment.gallery
+            and not _is_silenced(deployment, sighting)
         )
         try:
             deployment.check_open(self._clock())
@@ -80,6 +81,14 @@ class Answers:
                 )
                 visits.logged(session.stream, news, logged, now_s)
         return tuple(each.sighting for each in news if each.betters is None)
+
+
+def _is_silenced(deployment: OpenDeployment, sighting: Sighting) -> bool:
+    """Whether a person has judged this face not to be that subject's."""
+    candidate = sighting.candidate
+    return deployment.matches.silenced.silences(
+        candidate.entry_id, sighting.vector, candidate.score
+    )
 
 
 def _answer(deployment: OpenDeployment, session: CameraSession, outcome: Outcome) -> None:

@@ -111,6 +111,11 @@ class CameraSession:
         """Whether it is closed and nothing of it is in work any more."""
         return self.is_closed and not self._under_way
 
+    @property
+    def newest(self) -> int:
+        """The sequence of its newest frame; 0 before the first."""
+        return self._newest
+
     def attach(self, mailbox: Mailbox) -> None:
         """Where offered frames go."""
         self._mailbox = mailbox

@@ -18,7 +18,10 @@ from cordon_server.authority.watchlist_records import LIST_TABLES
 from cordon_server.authority.watchlist_rules import EntryRules, ListRules
 from cordon_server.domain import NotReady, StorageDamaged, StorageFull
 from cordon_server.gallery import Gallery
-from cordon_server.matches.log import MATCH_IMAGES, MATCHES, REVISIONS, MatchLog
+from cordon_server.matches.log import MatchLog
+from cordon_server.matches.records import TABLES as MATCH_TABLES
+from cordon_server.matches.review import ReviewRule
+from cordon_server.matches.room import Matches, open_matches
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.sessions.camera import CameraSession
 from cordon_server.sessions.visits import Visits
@@ -30,9 +33,7 @@ from cordon_server.store.sealing import DeploymentSealer
 
 TABLES = (
     *LIST_TABLES,
-    REVISIONS,
-    MATCHES,
-    MATCH_IMAGES,
+    *MATCH_TABLES,
     REQUESTS,
 )
 
@@ -44,7 +45,7 @@ class OpenDeployment:
     record: DeploymentRecord
     environment: Environment
     watchlist: Watchlist
-    log: MatchLog
+    matches: Matches
     ledger: RequestLedger
     visits: Visits
     cameras: dict[str, CameraSession] = field(default_factory=dict)
@@ -54,6 +55,10 @@ class OpenDeployment:
     @property
     def gallery(self) -> Gallery:
         return self.watchlist.gallery
+
+    @property
+    def log(self) -> MatchLog:
+        return self.matches.log
 
     def check_open(self, now: datetime) -> None:
         """Raises `NotReady` outside the window or when it is not armed (R7)."""
@@ -92,6 +97,7 @@ class DeploymentOpener:
     writer: Executor
     clock: Callable[[], datetime]
     rule: DecisionRule
+    review: ReviewRule
 
     async def open(self, record: DeploymentRecord) -> OpenDeployment:
         """Opens a deployment and fills its gallery from the database.
@@ -108,9 +114,16 @@ class DeploymentOpener:
         )
         watchlist = self._watchlist(record, environment)
         await watchlist.load()
-        log = MatchLog(environment, model_id=self.model_id, clock=self.clock)
+        matches = open_matches(
+            environment,
+            deployment_id=record.deployment_id,
+            model_id=self.model_id,
+            rule=self.review,
+            recorder=self.recorder,
+            clock=self.clock,
+        )
         ledger = RequestLedger(environment, clock=self.clock)
-        return OpenDeployment(record, environment, watchlist, log, ledger, Visits(self.rule))
+        return OpenDeployment(record, environment, watchlist, matches, ledger, Visits(self.rule))
 
     def erase(self, deployment_id: str) -> None:
         """Destroys a deployment's key and removes its database; nothing happens where neither is

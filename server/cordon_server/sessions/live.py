@@ -145,7 +145,7 @@ class Live:
             deployment_id,
             entries=entries,
             references=references,
-            matches=await deployment.log.count(),
+            matches=await deployment.log.count_alerts(),
             dry_run=dry_run,
         )
         if dry_run:

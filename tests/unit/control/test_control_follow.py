@@ -59,7 +59,8 @@ class Matches(_Servicer):  # type: ignore[misc]  # the base is abstract in its s
     async def GetMatchImages(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         """Pictures that say whose they are."""
         return match_pb2.GetMatchImagesResponse(
-            probe_jpeg=b"probe " + request.name.encode(), reference_jpeg=b"reference"
+            probes=[match_pb2.MatchPicture(jpeg=b"probe " + request.name.encode())],
+            references=[match_pb2.MatchPicture(jpeg=b"reference")],
         )
 
 

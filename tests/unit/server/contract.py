@@ -14,6 +14,8 @@ from cordon.v1 import (
     identity_pb2,
     machine_pb2,
     match_pb2,
+    measurement_pb2,
+    receipt_pb2,
     recognition_pb2,
     watchlist_pb2,
 )
@@ -27,6 +29,8 @@ FILES = (
     identity_pb2,
     machine_pb2,
     match_pb2,
+    measurement_pb2,
+    receipt_pb2,
     recognition_pb2,
     watchlist_pb2,
 )

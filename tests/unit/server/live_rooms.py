@@ -16,6 +16,7 @@ from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.watchlist_rules import Application
 from cordon_server.domain import FaceCounts, Frame, FrameResult, Sighting
 from cordon_server.gallery import Gallery
+from cordon_server.matches.review import ReviewRule
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.load import Advice, Load, LoadRules
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
@@ -93,6 +94,7 @@ class LiveSite:
     clock: Clock
     opener: DeploymentOpener
     load: Load
+    acts: KeptActs
 
     async def draft(self, name: str, *cameras: str) -> OpenDeployment:
         await self.deployments.create(
@@ -137,9 +139,14 @@ class LiveSite:
 
 @asynccontextmanager
 async def a_live_site(
-    folder: Path, registry: Environment, writer: Executor, clock: Clock
+    folder: Path,
+    registry: Environment,
+    writer: Executor,
+    clock: Clock,
+    review: ReviewRule | None = None,
 ) -> AsyncIterator[LiveSite]:
     """One with the cameras north, south and west, for the block."""
+    acts = KeptActs()
     cameras = Cameras(registry, count_max=10, clock=clock)
     for name in ("north", "south", "west"):
         await cameras.create(name, "", dry_run=False)
@@ -154,12 +161,13 @@ async def a_live_site(
         entries_max=100,
         references_per_entry_max=10,
         entry_rules=ENTRY_RULES,
-        recorder=KeptActs(),
         examiner=DegreesExaminer(),
         examining=writer,
         writer=writer,
         clock=clock,
         rule=DecisionRule(),
+        review=review or ReviewRule(),
+        recorder=acts,
     )
     limits = StreamLimits(
         video_credit=2,
@@ -181,7 +189,7 @@ async def a_live_site(
             tasks=tasks,
             clock=clock,
         )
-        yield LiveSite(live, deployments, cameras, scheduler, clock, opener, load)
+        yield LiveSite(live, deployments, cameras, scheduler, clock, opener, load, acts)
         await live.stop()
         await live.close()
 

@@ -83,6 +83,11 @@ class KeptActs:
         self.acts.append(act)
         return len(self.acts) - 1
 
+    @property
+    def actions(self) -> list[str]:
+        """What was done, in order."""
+        return [act.action for act in self.acts]
+
 
 def open_keyring(folder: Path, passphrase: str = "a passphrase for tests") -> Keyring:
     """The keyring of a folder, with a guess at its passphrase made cheap."""

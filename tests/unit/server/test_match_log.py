@@ -5,16 +5,29 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cordon_server.domain import NotFound, NotReady, StorageFull
-from cordon_server.matches.log import MATCH_IMAGES, MATCHES, REVISIONS, Decision, MatchLog
-from cordon_server.store.environment import Environment
-from tests.unit.server.rooms import MODEL, Clock, a_frame, a_sighting, open_environment
-
-TABLES = (REVISIONS, MATCHES, MATCH_IMAGES)
-ANNA, BEN = "spiffe://site.local/control/anna", "spiffe://site.local/control/ben"
+from cordon_server.domain import NotFound, NotRecorded, StorageFull
+from cordon_server.matches.log import MatchLog
+from cordon_server.matches.records import (
+    PROBES_MAX,
+    TABLES,
+    MatchRecord,
+    SeedRecord,
+)
+from cordon_server.store.environment import Environment, Table, Transaction
+from tests.unit.server.matching import ANNA, DEPLOYMENT, judged
+from tests.unit.server.rooms import (
+    MODEL,
+    Clock,
+    KeptActs,
+    a_frame,
+    a_sighting,
+    facing,
+    open_environment,
+)
 
 
 @pytest.fixture
@@ -25,8 +38,28 @@ async def environment(tmp_path: Path, writer: Executor) -> AsyncIterator[Environ
 
 
 @pytest.fixture
-def log(environment: Environment, clock: Clock) -> MatchLog:
-    return MatchLog(environment, model_id=MODEL, clock=clock)
+def acts() -> KeptActs:
+    return KeptActs()
+
+
+@pytest.fixture
+def log(environment: Environment, acts: KeptActs, clock: Clock) -> MatchLog:
+    return opened(environment, clock, acts)
+
+
+def opened(environment: Environment, clock: Clock, acts: KeptActs | None = None) -> MatchLog:
+    return MatchLog(
+        environment,
+        deployment_id=DEPLOYMENT,
+        model_id=MODEL,
+        recorder=KeptActs() if acts is None else acts,
+        clock=clock,
+    )
+
+
+async def after(log: MatchLog, sequence: int, count: int = 1000) -> list[MatchRecord]:
+    """What stands after a sequence; nothing of it was deleted."""
+    return [match for _, match in await log.after(sequence, count) if match]
 
 
 async def append(log: MatchLog, count: int, frame: int = 1) -> None:
@@ -49,14 +82,14 @@ async def test_a_match_says_what_was_seen_where_when_and_by_which_rule(
     assert (match.margin, match.threshold, match.model_id) == (0.25, 0.5, MODEL)
     assert (match.box, match.quality) == (sighting.box, sighting.quality)
     assert match.adjudication is None
-    assert await log.image(1) == b"probe of s-1"
+    assert await log.probes(1) == [b"probe of s-1"]
 
 
 async def test_sequences_have_no_gap_however_many_append_at_once(log: MatchLog) -> None:
     counts = [1, 3, 0, 2, 1, 5, 0, 1, 4, 2]
     await asyncio.gather(*(append(log, count, frame) for frame, count in enumerate(counts, 1)))
 
-    matches = await log.after(0, 1000)
+    matches = await after(log, 0, 1000)
     assert [match.sequence for match in matches] == list(range(1, sum(counts) + 1))
     assert log.head == sum(counts)
     for frame, count in enumerate(counts, 1):
@@ -68,35 +101,35 @@ async def test_the_log_goes_on_where_it_stood_after_reopening(
     tmp_path: Path, writer: Executor, clock: Clock
 ) -> None:
     first = open_environment(tmp_path / "again", TABLES, writer)
-    log = MatchLog(first, model_id=MODEL, clock=clock)
+    log = opened(first, clock)
     await append(log, 3)
-    decided = await log.adjudicate(2, Decision.TRUE, ANNA, dry_run=False)
+    second_match = await log.get(2)
     await first.close()
 
     second = open_environment(tmp_path / "again", TABLES, writer)
-    reopened = MatchLog(second, model_id=MODEL, clock=clock)
+    reopened = opened(second, clock)
     assert reopened.head == 3
     await append(reopened, 1)
 
-    assert [match.sequence for match in await reopened.after(0, 9)] == [1, 2, 3, 4]
-    assert await reopened.get(2) == decided
+    assert [match.sequence for match in await after(reopened, 0, 9)] == [1, 2, 3, 4]
+    assert await reopened.get(2) == second_match
     await second.close()
 
 
 async def test_reading_goes_on_after_a_sequence_in_order_and_in_portions(log: MatchLog) -> None:
     await append(log, 7)
 
-    assert [match.sequence for match in await log.after(0, 3)] == [1, 2, 3]
-    assert [match.sequence for match in await log.after(3, 3)] == [4, 5, 6]
-    assert [match.sequence for match in await log.after(6, 3)] == [7]
-    assert await log.after(7, 3) == []
-    assert await log.after(2**64 - 1, 3) == []
+    assert [match.sequence for match in await after(log, 0, 3)] == [1, 2, 3]
+    assert [match.sequence for match in await after(log, 3, 3)] == [4, 5, 6]
+    assert [match.sequence for match in await after(log, 6, 3)] == [7]
+    assert await after(log, 7, 3) == []
+    assert await after(log, 2**64 - 1, 3) == []
 
 
 async def test_order_holds_past_the_first_byte_of_the_key(log: MatchLog) -> None:
     await append(log, 300)
 
-    assert [match.sequence for match in await log.after(250, 50)] == list(range(251, 301))
+    assert [match.sequence for match in await after(log, 250, 50)] == list(range(251, 301))
 
 
 async def test_a_wait_ends_when_the_log_has_grown(log: MatchLog) -> None:
@@ -126,56 +159,12 @@ async def test_a_wait_ends_with_its_time_and_with_the_log(log: MatchLog) -> None
     await asyncio.wait_for(log.wait_beyond(99, 30), 5)
 
 
-async def test_a_decision_is_recorded_once_and_stands(log: MatchLog, clock: Clock) -> None:
-    await append(log, 2)
-    decided = await log.adjudicate(1, Decision.FALSE, ANNA, dry_run=False)
-    made_at = clock.now
-    clock.advance(minutes=1)
-
-    again = await log.adjudicate(1, Decision.FALSE, ANNA, dry_run=False)
-
-    assert decided.adjudication is not None
-    assert (decided.adjudication.decision, decided.adjudication.adjudicator) == (
-        Decision.FALSE,
-        ANNA,
-    )
-    assert decided.adjudication.create_time == made_at
-    assert again == decided
-    for decision, person in ((Decision.TRUE, ANNA), (Decision.FALSE, BEN)):
-        with pytest.raises(NotReady, match="a decision stands"):
-            await log.adjudicate(1, decision, person, dry_run=False)
-    assert await log.get(1) == decided
-    assert (await log.get(2)).adjudication is None
-
-
-async def test_of_two_who_decide_at_once_one_is_refused(log: MatchLog) -> None:
-    await append(log, 1)
-
-    answers = await asyncio.gather(
-        log.adjudicate(1, Decision.TRUE, ANNA, dry_run=False),
-        log.adjudicate(1, Decision.FALSE, BEN, dry_run=False),
-        return_exceptions=True,
-    )
-
-    assert sorted(type(answer).__name__ for answer in answers) == ["MatchRecord", "NotReady"]
-
-
-async def test_a_dry_decision_is_not_recorded(log: MatchLog) -> None:
-    await append(log, 1)
-
-    trial = await log.adjudicate(1, Decision.TRUE, ANNA, dry_run=True)
-
-    assert trial.adjudication is not None
-    assert (await log.get(1)).adjudication is None
-
-
 async def test_a_match_that_is_not_there_is_said_with_where_the_log_ends(log: MatchLog) -> None:
     await append(log, 2)
 
     for asked in (
         log.get(3),
-        log.image(3),
-        log.adjudicate(3, Decision.TRUE, ANNA, dry_run=False),
+        log.probes(3),
     ):
         with pytest.raises(NotFound, match=r"no match 3 .* ends at 2"):
             await asked
@@ -185,7 +174,7 @@ async def test_a_full_disk_costs_no_sequence_and_nothing_acknowledged(
     tmp_path: Path, writer: Executor, clock: Clock
 ) -> None:
     environment = open_environment(tmp_path / "full", TABLES, writer, size_bytes_max=2**20)
-    log = MatchLog(environment, model_id=MODEL, clock=clock)
+    log = opened(environment, clock)
 
     async def fill() -> None:
         while True:
@@ -196,7 +185,7 @@ async def test_a_full_disk_costs_no_sequence_and_nothing_acknowledged(
 
     head = log.head
     assert head >= 100
-    assert [m.sequence for m in await log.after(0, 100_000)] == list(range(1, head + 1))
+    assert [m.sequence for m in await after(log, 0, 100_000)] == list(range(1, head + 1))
     await environment.close()
 
 
@@ -211,14 +200,14 @@ async def test_a_better_view_is_a_revision_of_the_same_match_with_a_sequence_of_
     again = await log.append(a_frame(3, camera_id="south"), (sighting,), (first,))
 
     assert (first, other, again) == (1, 2, [1])
-    steps = [(m.sequence, m.match_id, m.revision, m.score) for m in await log.after(0, 9)]
+    steps = [(m.sequence, m.match_id, m.revision, m.score) for m in await after(log, 0, 9)]
     assert steps == [(1, 1, 0, 0.6), (2, 2, 0, 0.7), (3, 1, 1, 0.8)]
     assert log.head == 3
     newest = await log.get(1)
     assert (newest.sequence, newest.revision, newest.observations) == (3, 1, 3)
     assert (newest.frame_sequence, newest.camera_id) == (3, "south")
     assert newest.create_time == clock.now
-    assert await log.image(1) == b"better"
+    assert await log.probes(1) == [b"better", b"probe of s-1"]
     with pytest.raises(NotFound):
         await log.get(3)
 
@@ -251,34 +240,27 @@ async def test_sequences_have_no_gap_when_new_matches_and_revisions_are_mixed_at
         )
     )
 
-    steps = await log.after(0, 100)
+    steps = await after(log, 0, 100)
     assert [m.sequence for m in steps] == list(range(1, 43))
     assert [m.revision for m in steps if m.match_id == 1] == list(range(21))
     assert await log.count() == 22
     assert log.head == 42
 
 
-async def test_a_decided_match_keeps_what_was_decided_on(log: MatchLog) -> None:
+async def test_a_match_that_somebody_has_judged_keeps_what_was_judged(
+    log: MatchLog, environment: Environment
+) -> None:
     await append(log, 1)
-    decided = await log.adjudicate(1, Decision.TRUE, ANNA, dry_run=False)
+    before = await log.get(1)
+    await judged(environment, 1, ANNA)
     better = replace(a_sighting("s-0", 0.99), probe_jpeg=b"somebody else")
 
     matches = await log.append(a_frame(2), (better, a_sighting("s-5")), (1, None))
 
     assert matches == [1, 2]
-    assert await log.get(1) == decided
-    assert await log.image(1) == b"probe of s-0"
-    assert [(m.sequence, m.match_id) for m in await log.after(0, 9)] == [(1, 1), (2, 2)]
-
-
-async def test_a_decision_on_a_bettered_match_is_on_its_newest_state(log: MatchLog) -> None:
-    await append(log, 1)
-    await log.append(a_frame(2), (a_sighting("s-0", 0.9),), (1,))
-
-    decided = await log.adjudicate(1, Decision.FALSE, BEN, dry_run=False)
-
-    assert (decided.sequence, decided.revision, decided.score) == (2, 1, 0.9)
-    assert log.head == 2
+    assert await log.get(1) == before
+    assert await log.probes(1) == [b"probe of s-0"]
+    assert [(m.sequence, m.match_id) for m in await after(log, 0, 9)] == [(1, 1), (2, 2)]
 
 
 async def test_a_revision_wakes_who_waits(log: MatchLog) -> None:
@@ -287,25 +269,99 @@ async def test_a_revision_wakes_who_waits(log: MatchLog) -> None:
     await log.append(a_frame(2), (a_sighting("s-0", 0.9),), (1,))
 
     await asyncio.wait_for(waiting, 5)
-    assert [m.revision for m in await log.after(1, 9)] == [1]
+    assert [m.revision for m in await after(log, 1, 9)] == [1]
 
 
 async def test_revisions_go_on_after_reopening(
     tmp_path: Path, writer: Executor, clock: Clock
 ) -> None:
     first = open_environment(tmp_path / "revised", TABLES, writer)
-    log = MatchLog(first, model_id=MODEL, clock=clock)
+    log = opened(first, clock)
     await append(log, 1)
     await log.append(a_frame(2), (a_sighting("s-0", 0.8),), (1,))
     await first.close()
 
     second = open_environment(tmp_path / "revised", TABLES, writer)
-    reopened = MatchLog(second, model_id=MODEL, clock=clock)
+    reopened = opened(second, clock)
     await append(reopened, 1, frame=3)
 
-    assert [(m.sequence, m.match_id) for m in await reopened.after(0, 9)] == [
+    assert [(m.sequence, m.match_id) for m in await after(reopened, 0, 9)] == [
         (1, 1),
         (2, 1),
         (3, 3),
     ]
     await second.close()
+
+
+async def test_a_match_keeps_its_newest_views_the_best_first(log: MatchLog) -> None:
+    await append(log, 1)
+    for number in range(1, PROBES_MAX + 2):
+        better = replace(a_sighting("s-0", 0.7 + number / 100), probe_jpeg=b"%d" % number)
+        await log.append(a_frame(1 + number), (better,), (1,))
+
+    assert await log.probes(1) == [b"5", b"4", b"3", b"2"]
+
+
+@pytest.mark.serves("R12")
+async def test_a_match_is_on_record_before_anyone_can_see_it(log: MatchLog, acts: KeptActs) -> None:
+    await append(log, 2)
+    await log.append(a_frame(2), (a_sighting("s-0", 0.9),), (1,))
+
+    assert acts.actions == ["match.raised"] * 2
+    assert acts.acts[1].facts == {"match": 2, "camera": "north", "category": "wanted"}
+    assert (acts.acts[1].deployment_id, acts.acts[1].personal) == (DEPLOYMENT, {"entry": "s-1"})
+
+
+@pytest.mark.serves("R12")
+async def test_what_cannot_be_recorded_is_not_raised(log: MatchLog, acts: KeptActs) -> None:
+    acts.full.add("match.raised")
+    with pytest.raises(NotRecorded):
+        await append(log, 1)
+    assert (log.head, await log.count()) == (0, 0)
+
+    acts.full.clear()
+    await append(log, 1)
+
+    assert [match.sequence for match in await after(log, 0)] == [1]
+
+
+@pytest.mark.serves("R4")
+async def test_a_purged_match_leaves_its_places_and_nothing_else(
+    log: MatchLog, environment: Environment, clock: Clock
+) -> None:
+    sighting = replace(a_sighting("s-0"), vector=facing(10).vector)
+    await log.append(a_frame(1), (sighting, a_sighting("s-1")))
+    await log.append(a_frame(2), (replace(sighting, probe_jpeg=b"better"),), (1,))
+    await judged(environment, 1, ANNA)
+
+    await log.purge(1)
+    await log.purge(1)
+
+    assert [(sequence, match and match.match_id) for sequence, match in await log.after(0, 9)] == [
+        (1, None),
+        (2, 2),
+        (3, None),
+    ]
+
+    def keys(txn: Transaction) -> dict[str, list[bytes]]:
+        tables: tuple[Table[Any], ...] = TABLES
+        return {each.name: [key for key, _ in txn.scan(each)] for each in tables if txn.count(each)}
+
+    left = environment.read_now(keys)
+    assert set(left) == {"revisions", "matches", "match_images"}
+    assert len(left["matches"]) == len(left["match_images"]) == 1
+    with pytest.raises(NotFound):
+        await log.get(1)
+    assert opened(environment, clock).head == 3
+
+
+async def test_known_cases_are_matches_to_everyone_and_no_alerts(log: MatchLog) -> None:
+    await append(log, 2)
+    await log.append(a_frame(2), (a_sighting("s-9"),), seed=SeedRecord(True, "sue"))
+
+    assert (await log.count(), await log.count_alerts()) == (3, 2)
+
+    await log.purge(1)
+    await log.purge(3)
+
+    assert (await log.count(), await log.count_alerts()) == (1, 1)

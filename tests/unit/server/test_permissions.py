@@ -45,7 +45,13 @@ INTENDED = {
     "cordon.v1.MatchService/GetMatch": (R, f"{OP} {SUP}"),
     "cordon.v1.MatchService/ListMatches": (R, f"{OP} {SUP}"),
     "cordon.v1.MatchService/GetMatchImages": (R, f"{OP} {SUP}"),
+    "cordon.v1.MatchService/ClaimMatch": (R, f"{OP} {SUP}"),
     "cordon.v1.MatchService/AdjudicateMatch": (R, f"{OP} {SUP}"),
+    "cordon.v1.MatchService/RecordOutcome": (R, f"{OP} {SUP}"),
+    "cordon.v1.ReceiptService/IssueReceipt": (R, f"{OP} {SUP}"),
+    "cordon.v1.ReceiptService/LookUpReceipt": (R, f"{OP} {SUP}"),
+    "cordon.v1.MeasurementService/SeedCase": (R, SUP),
+    "cordon.v1.MeasurementService/GetShiftReport": (R, SUP),
     "cordon.v1.DeploymentService/CreateDeployment": (A, WO),
     "cordon.v1.DeploymentService/GetDeployment": (f"{R} {A}", ANY),
     "cordon.v1.DeploymentService/ListDeployments": (f"{R} {A}", ANY),
@@ -105,7 +111,8 @@ NEED_FRESH = {
     *("RevokeUser", "RevokeSessions", "ResetPassword"),
 }
 NEED_TRAINING = {
-    *("SubscribeMatches", "GetMatch", "ListMatches", "GetMatchImages", "AdjudicateMatch")
+    *("SubscribeMatches", "GetMatch", "ListMatches", "GetMatchImages", "ClaimMatch"),
+    *("AdjudicateMatch", "RecordOutcome", "IssueReceipt", "LookUpReceipt"),
 }
 
 

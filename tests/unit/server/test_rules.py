@@ -155,6 +155,10 @@ def test_assignees_are_users_by_name_and_not_too_many(assignees: list[str], is_g
 
 @pytest.mark.parametrize("value", [0, 4, -1, 99])
 def test_an_enum_without_meaning_is_refused(value: int) -> None:
-    request = match_pb2.AdjudicateMatchRequest(name="deployments/a/matches/1")
+    request = match_pb2.AdjudicateMatchRequest(
+        name="deployments/a/matches/1",
+        reasons=[match_pb2.ADJUDICATION_REASON_LOOK_ALIKE],
+        picture_ids=["0" * 64],
+    )
     request.decision = value  # type: ignore[assignment]  # what the wire may carry
     assert broken_in(request).keys() == {"decision"}

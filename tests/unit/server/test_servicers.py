@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cordon_server.api import convert
+from cordon_server.api import convert, match_messages
 from cordon_server.api.matches import _token_sequence
 from cordon_server.domain import InvalidInput
 
@@ -56,7 +56,9 @@ def test_every_state_and_reason_has_its_word_on_the_wire() -> None:
         convert.OUTCOMES,
         convert.HALT_REASONS,
         convert.STATES,
-        convert.DECISIONS,
+        match_messages.DECISIONS_BACK,
+        match_messages.GROUNDS_BACK,
+        match_messages.OUTCOMES_BACK,
         convert.REASON_CODES,
     ):
         kinds = {type(each) for each in table if not isinstance(each, int)}

@@ -1,0 +1,102 @@
+"""MeasurementService: known cases among the matches, and what they show."""
+
+from __future__ import annotations
+
+from cordon.v1 import measurement_pb2, measurement_pb2_grpc
+from cordon_server.api import convert
+from cordon_server.api.edge import Context, the_person
+from cordon_server.api.matches import scope
+from cordon_server.domain import InvalidInput, NotFound, NotReady
+from cordon_server.matches.rates import Rate
+from cordon_server.matches.seeds import Case, OperatorResult
+from cordon_server.sessions.deployment import OpenDeployment
+from cordon_server.sessions.live import Live
+
+
+class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
+    """Serves what is measured while people work."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    async def SeedCase(  # noqa: N802  # gRPC's name
+        self, request: measurement_pb2.SeedCaseRequest, context: Context
+    ) -> measurement_pb2.SeedCaseResponse:
+        deployment_id = convert.deployment_of(request.parent)
+        deployment = await self._live.opened(deployment_id)
+        user_id = the_person().user_id
+
+        async def act() -> measurement_pb2.SeedCaseResponse:
+            self._live.check_open(deployment)
+            case = await _case(deployment, request)
+            if request.validate_only:
+                return measurement_pb2.SeedCaseResponse()
+            match_id = await deployment.matches.seeds.place(case, user_id)
+            return measurement_pb2.SeedCaseResponse(
+                match=f"deployments/{deployment_id}/matches/{match_id}"
+            )
+
+        return await deployment.ledger.once(
+            scope("SeedCase"),
+            request.request_id,
+            request,
+            measurement_pb2.SeedCaseResponse(),
+            act,
+        )
+
+    async def GetShiftReport(  # noqa: N802  # gRPC's name
+        self, request: measurement_pb2.GetShiftReportRequest, context: Context
+    ) -> measurement_pb2.GetShiftReportResponse:
+        deployment = await self._live.opened(convert.deployment_of(request.parent))
+        since = convert.optional_moment(request, "since", "since")
+        results = await deployment.matches.seeds.report(since)
+        return measurement_pb2.GetShiftReportResponse(results=map(_result, results))
+
+
+async def _case(deployment: OpenDeployment, request: measurement_pb2.SeedCaseRequest) -> Case:
+    """The case as the deployment's own figures make it; raises what is wrong with it."""
+    camera_id, entry_id = convert.last_part(request.camera), request.external_ref
+    session = deployment.cameras.get(camera_id)
+    if session is None:
+        raise NotReady(
+            f"camera {camera_id} is not streaming into this deployment, and a case there would be "
+            "known for one; take a camera that is",
+            reason="NOT_STREAMING",
+        )
+    entry, references = await deployment.watchlist.get(entry_id)
+    if not references:
+        raise NotFound(f"entry {entry_id} has no picture to compare with")
+    point = (request.face_point.x, request.face_point.y) if request.HasField("face_point") else None
+    examined = await deployment.watchlist.examine(request.image, point)
+    for reference in references:
+        if examined.face_jpeg == await deployment.watchlist.image(entry_id, reference.reference_id):
+            raise InvalidInput(
+                "this very picture is enrolled: the pair would be twice the same; give another",
+                reason="ENROLLED_PICTURE",
+                field="image",
+            )
+    return Case(
+        entry_id=entry_id,
+        category=entry.category,
+        reference_id=references[0].reference_id,
+        threshold=deployment.record.threshold if entry.threshold is None else entry.threshold,
+        camera_id=camera_id,
+        frame_sequence=session.newest,
+        probe_jpeg=examined.face_jpeg,
+        quality=examined.quality,
+        is_true=request.same_person,
+    )
+
+
+def _result(result: OperatorResult) -> measurement_pb2.OperatorResult:
+    return measurement_pb2.OperatorResult(
+        user=f"users/{result.user_id}",
+        missed=_rate(result.missed),
+        accepted=_rate(result.accepted),
+        undecided=_rate(result.undecided),
+        errors=_rate(result.errors),
+    )
+
+
+def _rate(rate: Rate) -> measurement_pb2.Rate:
+    return measurement_pb2.Rate(count=rate.count, total=rate.of, low=rate.low, high=rate.high)

@@ -1,0 +1,159 @@
+"""Cases whose truth is known, put among the matches to measure the people who judge them (R27).
+
+To everyone but who made them they are matches like any other, in every answer: what marks them is a
+row of its own that no answer is made from. They count nowhere (`MatchLog.count_alerts`) and what is
+recorded of them has its own actions.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from cordon_server.domain import Box, Candidate, Frame, Quality, Sighting
+from cordon_server.matches.log import MatchLog
+from cordon_server.matches.rates import Rate, rate
+from cordon_server.matches.records import (
+    MATCHES,
+    SEED_RESULTS,
+    SEEDS,
+    Decision,
+    MatchRecord,
+    SeedRecord,
+    SeedResultRecord,
+)
+from cordon_server.store.environment import Environment, Transaction
+
+ABOVE_THRESHOLD = (0.02, 0.2)
+"""How far above the threshold a case's score lies where no match is there to take it from."""
+LEAD = (0.1, 0.4)
+"""Its margin then."""
+JITTER = 0.01
+"""How far its figures lie beside those of the match that they are taken from."""
+OBSERVATIONS = (2, 6)
+AGE = timedelta(milliseconds=150)
+"""Between a picture and its match, about."""
+FACE_PER_EYES = 2.4
+"""A face's width in distances between the eyes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a supervisor knows the truth of: this face, taken for that entry, at that camera."""
+
+    entry_id: str
+    category: str
+    reference_id: str
+    threshold: float
+    camera_id: str
+    frame_sequence: int
+    """The camera's newest."""
+    probe_jpeg: bytes
+    quality: Quality
+    is_true: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorResult:
+    """How one person judged known cases."""
+
+    user_id: str
+    missed: Rate
+    """Of true cases, those judged false."""
+    accepted: Rate
+    """Of false cases, those judged true."""
+    undecided: Rate
+    """Of all cases."""
+    errors: Rate
+    """Of all cases, those judged wrongly."""
+
+
+class SeededCases:
+    """The known cases of one deployment."""
+
+    def __init__(
+        self,
+        log: MatchLog,
+        environment: Environment,
+        *,
+        clock: Callable[[], datetime],
+        chance: random.Random | None = None,
+    ) -> None:
+        """`chance` picks what nobody may foresee; the system's own where None."""
+        self._log = log
+        self._environment = environment
+        self._clock = clock
+        self._chance = chance or secrets.SystemRandom()
+
+    async def place(self, case: Case, user_id: str) -> int:
+        """Puts a case into the log, in the figures of the matches that are there; its match."""
+        real = await self._environment.read(_real_matches)
+        taken_at = self._clock() - AGE * self._chance.uniform(0.7, 1.5)
+        frame = Frame(case.camera_id, case.frame_sequence, taken_at, 0.0, b"")
+        sighting = self._sighting(case, real)
+        (match_id,) = await self._log.append(
+            frame, (sighting,), seed=SeedRecord(case.is_true, user_id)
+        )
+        return match_id
+
+    async def report(self, since: datetime | None) -> list[OperatorResult]:
+        """How each person judged known cases since then, or in all, by user."""
+
+        def act(txn: Transaction) -> list[SeedResultRecord]:
+            return [result for _, result in txn.scan(SEED_RESULTS)]
+
+        results = [
+            result
+            for result in await self._environment.read(act)
+            if since is None or result.create_time >= since
+        ]
+        results.sort(key=lambda result: result.user_id)
+        return [
+            operator_result(user_id, list(own))
+            for user_id, own in groupby(results, lambda result: result.user_id)
+        ]
+
+    def _sighting(self, case: Case, real: list[MatchRecord]) -> Sighting:
+        chance = self._chance
+        score = case.threshold + chance.uniform(*ABOVE_THRESHOLD)
+        margin = min(score, chance.uniform(*LEAD))
+        if like := [match for match in real if match.score >= case.threshold]:
+            match = chance.choice(like)
+            score = max(case.threshold, match.score + chance.uniform(-JITTER, JITTER))
+            margin = min(score, match.margin + chance.uniform(0, JITTER))
+        width = case.quality.inter_eye_px * FACE_PER_EYES
+        box = Box(chance.uniform(100, 1200), chance.uniform(80, 500), width, width * 1.3)
+        candidate = Candidate(
+            case.entry_id, case.reference_id, score, margin, case.threshold, case.category
+        )
+        return Sighting(
+            candidate,
+            box,
+            case.quality,
+            case.probe_jpeg,
+            observations=chance.randint(*OBSERVATIONS),
+        )
+
+
+def operator_result(user_id: str, results: list[SeedResultRecord]) -> OperatorResult:
+    """What one person's judgements on known cases come to."""
+    true = [each for each in results if each.is_true]
+    false = [each for each in results if not each.is_true]
+    missed = sum(each.decision is Decision.FALSE for each in true)
+    accepted = sum(each.decision is Decision.TRUE for each in false)
+    undecided = sum(each.decision is Decision.UNDECIDED for each in results)
+    return OperatorResult(
+        user_id,
+        missed=rate(missed, len(true)),
+        accepted=rate(accepted, len(false)),
+        undecided=rate(undecided, len(results)),
+        errors=rate(missed + accepted, len(results)),
+    )
+
+
+def _real_matches(txn: Transaction) -> list[MatchRecord]:
+    return [record for key, record in txn.scan(MATCHES) if txn.get(SEEDS, key) is None]
