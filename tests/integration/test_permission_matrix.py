@@ -5,14 +5,18 @@ handler began is told by the witness in the server's process and by nothing else
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 import pytest
 
-from cordon.v1 import identity_pb2
+from cordon.v1 import audit_pb2, identity_pb2
+from cordon.v1.audit_pb2_grpc import AuditServiceStub
 from cordon.v1.identity_pb2_grpc import IdentityServiceStub
+from cordon_server.acts import AuditClass
 from cordon_server.api.enrolment import ENROL
 from cordon_server.api.server import methods
 from cordon_server.identity.names import PersonRole, Role
@@ -71,7 +75,33 @@ async def revoke(people: People, channel: grpc.aio.Channel) -> None:
         await stub.LockUser(locked, metadata=metadata)
 
 
+async def acts_on_record(people: People, channel: grpc.aio.Channel) -> Counter[tuple[str, bool]]:
+    """How often each method is on record: that it began, and (True) that it failed then."""
+    caller = people.caller(PersonRole.AUDITOR, Role.ADMIN)
+    stream = AuditServiceStub(channel).ExportAudit(
+        audit_pb2.ExportAuditRequest(), metadata=shown(caller, "calls")
+    )
+    exported = b"".join([message.chunk async for message in stream])
+    lines = map(json.loads, exported.splitlines())
+    leaves = (line["leaf"] for line in lines if "leaf" in line)
+    return Counter((leaf["action"], "of" in leaf["facts"]) for leaf in leaves)
+
+
+def acts_of(cells: list[Cell]) -> Counter[tuple[str, bool]]:
+    """What the cells whose handlers began have to have left on record; what is on record when it
+    is read is this reading too."""
+    acts = Counter({("/cordon.v1.AuditService/ExportAudit", False): 1})
+    for cell in cells:
+        is_act = PERMISSIONS[cell.method].audit is not AuditClass.NONE and cell.method != STREAM
+        if cell.entries and is_act:
+            acts[cell.method, False] += 1
+            if cell.code != "OK":
+                acts[cell.method, True] += 1
+    return acts
+
+
 @pytest.mark.slow
+@pytest.mark.serves("R12")
 async def test_every_cell_is_as_the_permission_table_says(
     site: tuple[PreparedSite, People],
 ) -> None:
@@ -94,8 +124,12 @@ async def test_every_cell_is_as_the_permission_table_says(
             for role, kind, metadata in presented(people, machine, method)
             for said in ((), REASON)[: 1 + PERMISSIONS[method].justification]
         ]
+        before = await acts_on_record(people, channels[Role.ADMIN])
         await run_cells(running, cells)
+        recorded = await acts_on_record(people, channels[Role.ADMIN]) - before
     check_cells(cells, "methods x callers")
+    assert recorded == acts_of(cells)
+    print(f"  {recorded.total()} leaves: every act, what failed of them once more, nothing else")
 
 
 def presented(

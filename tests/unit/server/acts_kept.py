@@ -20,13 +20,14 @@ SITE = "north.example"
 
 @dataclass
 class ActsKept:
-    """Keeps what is recorded, or refuses to."""
+    """Keeps what is recorded, for as long as there is room."""
 
     acts: list[Act] = field(default_factory=list)
-    is_full: bool = False
+    room: int | None = None
+    """For so many; without, for all."""
 
     async def record(self, act: Act) -> int:
-        if self.is_full:
+        if self.room is not None and len(self.acts) >= self.room:
             raise NotRecorded("there is no room for the audit record")
         self.acts.append(act)
         return len(self.acts) - 1
