@@ -39,7 +39,7 @@ COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --universal --python-ve
 	--generate-hashes --no-header --no-annotate --quiet $(ARGS)
 requirements: .venv/compiled # The pins, from pyproject.toml; ARGS=--upgrade takes what is newest.
 	$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
-	for extra in server gpu camera demo; do $(COMPILE) pyproject.toml --extra $$extra \
+	for extra in server gpu camera admin demo; do $(COMPILE) pyproject.toml --extra $$extra \
 		-c requirements/dev.txt -o requirements/$$extra.txt || exit; done
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/client.txt
 	echo uv | $(COMPILE) - -c requirements/dev.txt -o requirements/uv.txt

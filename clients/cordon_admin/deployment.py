@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cordon.v1 import deployment_pb2
 from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
+from cordon_admin import deployment_papers
 from cordon_admin.records import DEPLOYMENT_COLUMNS, DEPLOYMENT_DETAILS, deployment_record
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
@@ -211,6 +212,10 @@ def end(
         name=deployment_name(name), request_id=new_request_id(), validate_only=dry_run
     )
     run(_end(who, request, output))
+
+
+for _paper in deployment_papers.COMMANDS:
+    app.command()(_paper)
 
 
 async def _create(

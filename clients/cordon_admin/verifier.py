@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies an exported audit record of Cordon, without a server and without the rest of Cordon.
 
-    python verifier.py EXPORT [--key VKEY] [--checkpoint FILE] [--json]
+    python verifier.py EXPORT [--key VKEY] [--checkpoint FILE] [--json] [--report FILE]
 
 This one file can be copied anywhere; it needs Python 3.11 and the package `cryptography`.
 
@@ -16,7 +16,11 @@ in or moved.
 What no file shows by itself is that it is the newest, and whose. So bring what the one who exports
 cannot change: the public key (--key), and the newest checkpoint that you have kept (--checkpoint).
 
-Exit codes: 0 the record is whole, 1 it is not, 2 it could not be read.
+With --report, every number of a deployment's report is computed again from the record, and what the
+report says otherwise is named.
+
+Exit codes: 0 the record is whole (and the report is what it says), 1 it is not, 2 it could not be
+read.
 """
 
 from __future__ import annotations
@@ -26,11 +30,14 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -313,6 +320,8 @@ class Verdict:
     last_time: str = ""
     newest: str = ""
     """The newest checkpoint of the export, a signed note: keep it for the next time."""
+    report: list[str] = field(default_factory=list)
+    """In what the report is not what the record says."""
 
 
 @dataclass(slots=True)
@@ -455,6 +464,179 @@ def leaves(path: Path) -> Iterator[Leaf]:
                 yield found["leaf"]
 
 
+REPORT_SCHEMA = "cordon.report/1"
+REPORT_CONFIDENCE = 0.95
+"""Of every interval of a report."""
+_LIFE = (
+    "created",
+    "submitted",
+    "authorised",
+    "voided",
+    "armed",
+    "halted",
+    "resumed",
+    "suspended",
+    "ended",
+    "erased",
+)
+_FATES = ("searched", "too_small", "too_poor", "shed", "outside_zone")
+_JUDGED = ("true", "false", "undecided")
+
+
+def recompute(record: Iterable[Leaf], deployment_id: str) -> dict[str, Any]:
+    """The report of one deployment, as JSON has it.
+
+    `record` are leaves in order; `time`, `action`, `deployment`, `resource` and `facts` of each are
+    read. Raises `FaultError` where none is this deployment's.
+    """
+    own = [leaf for leaf in record if leaf["deployment"] == deployment_id]
+    life = [leaf for leaf in own if leaf["action"].removeprefix("deployment.") in _LIFE]
+    if not life:
+        raise FaultError(f"holds no deployment {deployment_id}")
+    known: dict[str, Any] = {}
+    for leaf in life:
+        known |= leaf["facts"]
+    counts = [leaf for leaf in own if leaf["action"] == "deployment.counts"]
+    last = counts[-1]["facts"] if counts else {}
+    alerts = _alerts(own)
+    seen, searched = last.get("people", 0), last.get("people_searched", 0)
+    return {
+        "schema": REPORT_SCHEMA,
+        "deployment": deployment_id,
+        "place": known.get("location", ""),
+        "use_case": known.get("purpose", ""),
+        "policy": {
+            "name": known.get("policy", ""),
+            "version": str(known.get("policy_version", "")),
+            "digest": known.get("policy_digest", ""),
+        },
+        "authority_digest": known.get("authority", ""),
+        "window": {"start": known.get("start_time", ""), "end": known.get("end_time", "")},
+        "life": [
+            {
+                "time": leaf["time"],
+                "state": leaf["action"].removeprefix("deployment."),
+                "reason": str(leaf["facts"].get("cause", "")),
+            }
+            for leaf in life
+        ],
+        "list": _list(known),
+        "threshold": known.get("threshold"),
+        "forecast": json.loads(known.get("forecast") or "null"),
+        "ceiling": _prefixed(known, "ceiling."),
+        "faces": {
+            "frames": last.get("frames", 0),
+            "seen": seen,
+            "searched": searched,
+            "not_searched": seen - searched,
+            "detections": last.get("faces", 0),
+            "detections_by_fate": {fate: last.get(fate, 0) for fate in _FATES},
+        },
+        "alerts": alerts["counts"],
+        "outcomes": dict(sorted(alerts["outcomes"].items())),
+        "receipts": sum(leaf["action"] == "match.receipt" for leaf in own),
+        "seeded": alerts["seeded"],
+        "rates": _rates(alerts["counts"], seen, searched),
+        "timeline": [
+            {"time": leaf["time"], "faces_seen": leaf["facts"].get("people", 0)} for leaf in counts
+        ],
+        "alert_times": alerts["times"],
+    }
+
+
+def share(count: int, of: int) -> dict[str, Any]:
+    """A share with Wilson's interval (Probable inference, the law of succession, and statistical
+    inference, 1927); no value where there is nothing to divide by."""
+    if of <= 0:
+        return {"count": count, "of": of, "value": None, "low": 0.0, "high": 1.0}
+    z = NormalDist().inv_cdf(0.5 + REPORT_CONFIDENCE / 2.0)
+    value = min(1.0, count / of)
+    middle = (value + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(value * (1 - value) / of + (z / (2 * of)) ** 2)
+    return {
+        "count": count,
+        "of": of,
+        "value": value,
+        "low": 0.0 if count == 0 else max(0.0, middle - half),
+        "high": 1.0 if count >= of else min(1.0, middle + half),
+    }
+
+
+def _list(known: Leaf) -> dict[str, Any]:
+    by_category = _prefixed(known, "entries.") or {}
+    return {
+        "entries": sum(by_category.values()),
+        "by_category": dict(sorted(by_category.items())),
+        "references": known.get("references", 0),
+    }
+
+
+def _prefixed(facts: Leaf, prefix: str) -> dict[str, Any] | None:
+    """The facts under a heading; None where there are none."""
+    found = {key.removeprefix(prefix): facts[key] for key in facts if key.startswith(prefix)}
+    return found or None
+
+
+def _alerts(own: list[Leaf]) -> dict[str, Any]:
+    """What became of the alerts; seeded cases are nobody's alerts and are counted by themselves."""
+    raised = {leaf["resource"]: leaf for leaf in own if leaf["action"] == "match.raised"}
+    seeded = {name: leaf for name, leaf in raised.items() if leaf["facts"].get("seeded")}
+    real = {name: leaf for name, leaf in raised.items() if name not in seeded}
+    decided: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
+    for leaf in own:
+        if leaf["action"] == "match.adjudicated" and leaf["facts"].get("decision"):
+            decided[leaf["resource"]] = leaf["facts"]["decision"]
+        elif leaf["action"] == "match.outcome":
+            outcomes[leaf["resource"]] = leaf["facts"]["outcome"]
+    of_real = Counter(decided[name] for name in real if name in decided)
+    judged = {each: of_real[each] for each in _JUDGED}
+    return {
+        "counts": {
+            "raised": len(real),
+            **judged,
+            "unresolved": len(real) - judged["true"] - judged["false"],
+            "by_category": _counted(leaf["facts"]["category"] for leaf in real.values()),
+            "by_camera": _counted(leaf["facts"]["camera"] for leaf in real.values()),
+        },
+        "outcomes": Counter(outcomes[name] for name in real if name in outcomes),
+        "seeded": {
+            "shown": len(seeded),
+            "judged": sum(name in decided for name in seeded),
+            "right": sum(
+                decided.get(name) == str(leaf["facts"]["seeded"]) for name, leaf in seeded.items()
+            ),
+        },
+        "times": [leaf["time"] for leaf in real.values()],
+    }
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _rates(counts: Leaf, seen: int, searched: int) -> dict[str, Any]:
+    resolved = counts["true"] + counts["false"]
+    return {
+        "confidence": REPORT_CONFIDENCE,
+        "alerts_per_face": share(counts["raised"], seen),
+        "false_per_face": share(counts["false"], seen),
+        "false_per_face_searched": share(counts["false"], searched),
+        "false_per_alert": share(counts["false"], counts["raised"]),
+        "false_per_resolved_alert": share(counts["false"], resolved),
+        "true_per_resolved_alert": share(counts["true"], resolved),
+    }
+
+
+def differences(told: object, found: object, at: str = "") -> Iterator[str]:
+    """Where a report says something else than the record."""
+    if isinstance(told, dict) and isinstance(found, dict):
+        for name in sorted(told.keys() | found.keys()):
+            yield from differences(told.get(name), found.get(name), f"{at}.{name}" if at else name)
+    elif told != found:
+        yield f"{at}: the report says {json.dumps(told)}, the record {json.dumps(found)}"
+
+
 # The command.
 
 
@@ -467,10 +649,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--key", default="", metavar="VKEY", help="The public key, or its file.")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="One that you kept.")
     parser.add_argument("--json", action="store_true", help="One JSON object.")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="A report (JSON) to check.")
     given = parser.parse_args(arguments)
     try:
         checkpoint = given.checkpoint.read_text("utf-8") if given.checkpoint else ""
         verdict = verify_file(given.export, key_text(given.key), checkpoint)
+        if verdict.is_whole and given.report:
+            told = json.loads(given.report.read_text("utf-8"))
+            verdict.report = report_verdict(told, given.export, verdict)
     except (OSError, UnicodeDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -478,7 +664,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(asdict(verdict)))
     else:
         print("\n".join(in_words(verdict)))
-    return 0 if verdict.is_whole else 1
+    return 0 if verdict.is_whole and not verdict.report else 1
+
+
+def report_of(path: Path, deployment_id: str, verdict: Verdict) -> dict[str, Any]:
+    """The report of a deployment from a whole export; raises `FaultError` where it is not in it."""
+    _, size, root = verdict.newest.split("\n")[:3]
+    record = {"origin": verdict.origin, "size": int(size), "root": root}
+    return {**recompute(leaves(path), deployment_id), "record": record}
+
+
+def report_verdict(told: object, path: Path, verdict: Verdict) -> list[str]:
+    """In what a report is not what the record says; nothing where it is."""
+    deployment_id = told.get("deployment", "") if isinstance(told, dict) else ""
+    try:
+        return list(differences(told, report_of(path, str(deployment_id), verdict)))
+    except FaultError as error:
+        return [str(error)]
 
 
 def key_text(given: str) -> str:
@@ -503,6 +705,7 @@ def in_words(verdict: Verdict) -> Iterator[str]:
         yield "  newest    holds the checkpoint that was given, and goes on from there"
     else:
         yield "  newest    a record cut short would look the same; --checkpoint FILE would show it"
+    yield from (f"  NOT THE REPORT: {difference}" for difference in verdict.report)
 
 
 if __name__ == "__main__":
