@@ -68,6 +68,7 @@ from cordon_server.identity.sessions import SESSIONS
 from cordon_server.identity.users import USERS, Users
 from cordon_server.matches.receipts import RECEIPT_TABLES, Receipts
 from cordon_server.matches.review import ReviewRule
+from cordon_server.operations.metrics import Metrics, listening
 from cordon_server.parts import (
     analyser_settings,
     calibration,
@@ -150,6 +151,9 @@ async def running(
             open_audit(settings.audit_places, keyring, clock=clock)
         )
 
+        metrics = Metrics()
+        stack.enter_context(listening(metrics, settings.metrics.port))
+
         writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="writer"))
         registry = Environment(
             settings.registry_folder,
@@ -200,13 +204,14 @@ async def running(
             admission=admission,
             calls=calls,
             recorder=audit,
+            tell=metrics.call_answered,
         )
         server, port = make_server(settings.listen, certificate, edge)
         enrolling, enrolment_port = make_enrolment_server(
             settings.listen,
             settings.listen.port_of_enrolment(port),
             certificate,
-            EnrolmentEdge(rate, audit),
+            EnrolmentEdge(rate, audit, metrics.call_answered),
         )
 
         models = await asyncio.to_thread(open_pack, settings)
@@ -258,7 +263,17 @@ async def running(
             ),
             tasks=tasks,
             clock=clock,
+            tell=metrics.frame_answered,
         )
+        metrics.watch(
+            "cordon_certificate_reload_failures_total", lambda: certificate.reload_failures
+        )
+        metrics.watch("cordon_calls_running", lambda: len(calls))
+        metrics.watch("cordon_queue_age_seconds", scheduler.waiting_s)
+        metrics.watch("cordon_audit_leaves_total", audit.size_now)
+        metrics.watch("cordon_database_use_ratio", audit.used, database="audit")
+        metrics.watch("cordon_database_use_ratio", registry.used, database="registry")
+        metrics.watch("cordon_database_use_ratio", live.used, database="deployments")
         health = add_services(
             server,
             recognition=RecognitionServicer(live, settings.limits, audit, clock),

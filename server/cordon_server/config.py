@@ -204,6 +204,13 @@ class Advised(_Section):
     """JPEG quality, where the camera encodes itself."""
 
 
+class Metrics(_Section):
+    """Numbers for whoever watches the server: on this machine alone, over plain HTTP."""
+
+    port: int = Field(0, ge=0, le=65535)
+    """TCP port on 127.0.0.1; 0 listens nowhere. Whoever is logged in here can read them."""
+
+
 class Storage(_Section):
     """Where things are kept."""
 
@@ -254,6 +261,7 @@ class Settings(BaseSettings):
     advice: Advised = Advised()
     storage: Storage = Storage()
     audit: Audit = Audit()
+    metrics: Metrics = Metrics()
 
     @classmethod
     def settings_customise_sources(

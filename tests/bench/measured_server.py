@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,8 +30,10 @@ from cordon_server.api import edge
 from cordon_server.api.server import make_server
 from cordon_server.config import Settings, load_settings
 from cordon_server.identity.admission import Admitted
+from cordon_server.identity.calls import Call
 from cordon_server.identity.names import Role, SpiffeId
 from cordon_server.identity.peers import DenyList, Peer, identify
+from cordon_server.identity.people import Person
 from cordon_server.operations.logs import configure_logs
 from cordon_server.recognition.analyse import Analyser
 
@@ -117,15 +120,17 @@ def _trusting(camera: str, ledger: Ledger) -> Iterator[None]:
     guarded = edge.Edge._guarded
 
     @asynccontextmanager
-    async def trusted(self: edge.Edge, method: str, context: edge.Context) -> AsyncIterator[None]:
+    async def trusted(
+        self: edge.Edge, method: str, context: edge.Context
+    ) -> AsyncIterator[Call[Person]]:
         if not ledger.is_trusting:
-            async with guarded(self, method, context):
-                yield
+            async with guarded(self, method, context) as call:
+                yield call
             return
-        async with edge.answering(method, context, edge.Who()):
+        async with edge.answering(method, context, edge.Who(), self._tell):
             peer = _peer(self._site, camera, self._clock())
             edge._ADMITTED.set(Admitted(peer, None, ""))
-            yield
+            yield Call(method, peer, None, partial(edge._abort, context), None)
 
     with patch.object(edge.Edge, "_guarded", trusted):
         yield

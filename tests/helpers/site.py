@@ -18,6 +18,7 @@ from typing import Any
 from cordon_client.identity import write_private
 from cordon_client.passwords import VARIABLE
 from tests.helpers import people
+from tests.helpers.scrape import scraped
 
 CORDON = (sys.executable, "-m", "cordon_client.main")
 START_S_MAX = 60.0
@@ -73,6 +74,11 @@ class Site:
     def enrolment_port(self) -> int:
         """Where one-time tokens are spent."""
         return int(self.environment["CORDON_LISTEN__ENROLMENT_PORT"])
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the server counts, by name and labels."""
+        return scraped(int(self.environment["CORDON_METRICS__PORT"]))
 
     @property
     def log(self) -> str:
@@ -242,7 +248,8 @@ def make_site(folder: Path, *options: str) -> Iterator[Site]:
 
 def init_site(site: Site, name: str = "test.example") -> None:
     """Makes the site's folder."""
-    site.environment.setdefault("CORDON_LISTEN__ENROLMENT_PORT", str(free_port()))
+    for port in ("CORDON_LISTEN__ENROLMENT_PORT", "CORDON_METRICS__PORT"):
+        site.environment.setdefault(port, str(free_port()))
     site.folder.mkdir(parents=True, exist_ok=True)
     password = site.folder / "first.password"
     write_private(password, people.PASSWORD.encode())

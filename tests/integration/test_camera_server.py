@@ -83,6 +83,7 @@ def test_a_folder_of_real_faces_is_answered_whole_and_raises_its_match(
 ) -> None:
     _, _, identity = armed_camera(site, tmp_path)
     faces = shared_data("friends_yakhyo", "faces")
+    before = site.metrics
 
     done = site.cordon("camera", "run", "--folder", str(faces), "--json", identity=identity)
 
@@ -92,6 +93,11 @@ def test_a_folder_of_real_faces_is_answered_whole_and_raises_its_match(
     assert summary["faces"] >= count
     assert summary["matches"] == 1
     assert summary["superseded"] == summary["rejected"] == 0
+    counted = {name: number - before.get(name, 0) for name, number in site.metrics.items()}
+    assert counted['cordon_frames_total{outcome="processed"}'] == count
+    detected = sum(n for name, n in counted.items() if name.startswith("cordon_faces_total"))
+    assert detected == summary["faces"]
+    assert counted["cordon_matches_total"] == 1
 
 
 def test_pictures_that_the_server_rejects_are_named_and_the_rest_goes_on(

@@ -24,6 +24,7 @@ from tests.helpers.site import Site
 
 HOSTS = ("localhost", "127.0.0.1")
 FILES = ("server.pem", "server-key.pem", "ca.pem")
+FAILURES = "cordon_certificate_reload_failures_total"
 FAILED, RELOADED = '"certificates.reload_failed"', '"certificates.reloaded"'
 
 
@@ -103,11 +104,12 @@ async def test_a_broken_server_certificate_leaves_the_old_one_and_raises_an_alar
     context = shown.context(tmp_path)
     good = shown_at(site.port, context)
     for content in (b"", b"no certificate", new_pair(site).certificate_pem):
-        alarms = site.log.count(FAILED)
+        alarms, counted = site.log.count(FAILED), site.metrics[FAILURES]
         replace(certs / "server.pem", content)
 
         assert shown_at(site.port, context) == good
         assert site.log.count(FAILED) > alarms
+        assert site.metrics[FAILURES] > counted
     async with channel(site, shown) as connection:
         assert await is_served(connection)
     pair = new_pair(site)

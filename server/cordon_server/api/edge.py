@@ -40,6 +40,8 @@ TIME_KEY = "cordon-time"
 _ADMITTED: ContextVar[Admitted] = ContextVar("admitted")
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Tell = Callable[[str, str], None]
+"""Takes a method and the status that a call of it was answered with."""
 
 
 def admitted() -> Admitted:
@@ -76,6 +78,7 @@ class Edge(grpc.aio.ServerInterceptor):
         admission: Admission,
         calls: LiveCalls[Person],
         recorder: Recorder,
+        tell: Tell,
     ) -> None:
         self._site = site
         self._clock = clock
@@ -83,6 +86,7 @@ class Edge(grpc.aio.ServerInterceptor):
         self._admission = admission
         self._calls = calls
         self._recorder = recorder
+        self._tell = tell
 
     async def intercept_service(
         self,
@@ -127,7 +131,7 @@ class Edge(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _guarded(self, method: str, context: Context) -> AsyncIterator[Call[Person]]:
         who = Who()
-        async with answering(method, context, who):
+        async with answering(method, context, who, self._tell):
             check_metadata(context)
             peer = identify(context.auth_context(), self._site, self._clock(), self._denied)
             who.peer = str(peer.spiffe_id)
@@ -176,8 +180,8 @@ class Who:
 
 
 @asynccontextmanager
-async def answering(method: str, context: Context, who: Who) -> AsyncIterator[None]:
-    """Turns an error of the block into the call's status, and logs the call."""
+async def answering(method: str, context: Context, who: Who, tell: Tell) -> AsyncIterator[None]:
+    """Turns an error of the block into the call's status; logs the call and tells of it."""
     started, outcome = time.monotonic(), "OK"
     try:
         yield
@@ -197,6 +201,7 @@ async def answering(method: str, context: Context, who: Who) -> AsyncIterator[No
             log.error("call.failed", method=method, exc_info=error)
         await context.abort(code, text, trailing_details(error))
     finally:
+        tell(method, outcome)
         log.info(
             "call",
             method=method,

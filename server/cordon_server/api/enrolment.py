@@ -14,7 +14,7 @@ import structlog
 from cordon.v1 import machine_pb2, machine_pb2_grpc
 from cordon_server.acts import Act, Recorder
 from cordon_server.api import convert, rules
-from cordon_server.api.edge import Context, Who, answering, check_metadata
+from cordon_server.api.edge import Context, Tell, Who, answering, check_metadata
 from cordon_server.api.recording import recorded
 from cordon_server.identity.certificates import read_csr
 from cordon_server.identity.enrolment import Enrolments
@@ -57,9 +57,10 @@ class EnrolmentServicer(machine_pb2_grpc.EnrolmentServiceServicer):
 class EnrolmentEdge(grpc.aio.ServerInterceptor):
     """What every call on the enrolment port passes: rate, field rules, record, error table."""
 
-    def __init__(self, rate: RateLimit, recorder: Recorder) -> None:
+    def __init__(self, rate: RateLimit, recorder: Recorder, tell: Tell) -> None:
         self._rate = rate
         self._recorder = recorder
+        self._tell = tell
 
     async def intercept_service(
         self,
@@ -74,7 +75,7 @@ class EnrolmentEdge(grpc.aio.ServerInterceptor):
 
         async def answer(request: Any, context: Context) -> Any:
             address = address_of(context.peer())
-            async with answering(ENROL, context, Who(peer=address)):
+            async with answering(ENROL, context, Who(peer=address), self._tell):
                 self._rate.check(address)
                 check_metadata(context)
                 rules.check(request)

@@ -134,6 +134,14 @@ class AuditLog:
         """How many leaves there are."""
         return await self._environment.read(record.size_of)
 
+    def size_now(self) -> int:
+        """The same in the calling thread, whichever it is."""
+        return self._environment.read_now(record.size_of)
+
+    def used(self) -> float:
+        """How full its database is, 0 to 1: a full one refuses acts. From any thread."""
+        return self._environment.used()
+
     def personal(self, leaf: Leaf) -> dict[str, str] | None:
         """The personal parts of a leaf; None when their key has been erased."""
         return unseal(leaf, self._keyring)

@@ -1,1 +1,1 @@
-"""How the server is watched: logs and health."""
+"""How the server is watched: logs, health and metrics."""

@@ -148,6 +148,12 @@ class Scheduler:
             self._forget(lane)
         self._deliver(lane)
 
+    def waiting_s(self) -> float:
+        """How long the oldest frame that waits has waited by now; from any thread."""
+        with self._changed:
+            first = [lane.waiting[0].frame.received_s for lane in self._mailboxes if lane.waiting]
+            return max(0.0, self._clock() - min(first)) if first else 0.0
+
     def forget_idle(self) -> None:
         """Drops the tracks of cameras that sent nothing for TRACKS_IDLE_S_MAX (R1)."""
         with self._changed:

@@ -17,7 +17,7 @@ from cordon_server.sessions.answers import Answers
 from cordon_server.sessions.camera import CameraSession, HaltReason, check_clock
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
 from cordon_server.sessions.load_watch import LoadWatch
-from cordon_server.sessions.streams import StreamLimits, Streams
+from cordon_server.sessions.streams import StreamLimits, Streams, Tell
 
 log = structlog.get_logger()
 
@@ -45,6 +45,7 @@ class Live:
         *,
         tasks: asyncio.TaskGroup,
         clock: Callable[[], datetime],
+        tell: Tell,
     ) -> None:
         self._deployments = deployments
         self._cameras = cameras
@@ -53,7 +54,7 @@ class Live:
         self._limits = limits
         self._load = load
         answers = Answers(tasks=tasks, clock=clock)
-        self._streams = Streams(scheduler, limits, load, answers, clock=clock)
+        self._streams = Streams(scheduler, limits, load, answers, clock=clock, tell=tell)
         self._tasks = tasks
         self._clock = clock
         self._open: dict[str, OpenDeployment] = {}
@@ -174,6 +175,10 @@ class Live:
         session = self._streams.open(camera_id, deployment, stills=stills, connected=connected)
         log.info("camera.connected", camera=camera_id, deployment=deployment.record.deployment_id)
         return session, deployment
+
+    def used(self) -> float:
+        """How full the fullest database of an open deployment is, 0 to 1; from any thread."""
+        return max((each.environment.used() for each in tuple(self._open.values())), default=0.0)
 
     def session(self, camera_id: str) -> CameraSession | None:
         """A camera's stream, while it is connected."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from cordon_server.domain import AlreadyExists, LimitReached
+from cordon_server.domain import AlreadyExists, FaceCounts, LimitReached
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.line import Outcome
 from cordon_server.recognition.scheduler import Scheduler
@@ -20,6 +20,9 @@ from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.load_watch import RETRY_AFTER_S, LoadWatch
 
 log = structlog.get_logger()
+
+Tell = Callable[[str, FaceCounts | None, int], None]
+"""Takes a frame's outcome, and its faces and new matches where it was processed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,14 @@ class Streams:
         answers: Answers,
         *,
         clock: Callable[[], datetime],
+        tell: Tell,
     ) -> None:
         self._scheduler = scheduler
         self._limits = limits
         self._load = load
         self._answers = answers
         self._clock = clock
+        self._tell = tell
 
     def open(
         self, camera_id: str, deployment: OpenDeployment, *, stills: bool, connected: int
@@ -107,9 +112,18 @@ class Streams:
             clock_skew_max=self._limits.clock_skew_max,
             now=self._clock(),
             on_close=lambda: self._disconnected(deployment, session),
-            on_answer=lambda outcome: self._load.note(session, outcome),
+            on_answer=lambda outcome: self._answered(session, outcome),
         )
         return session
+
+    def _answered(self, session: CameraSession, outcome: Outcome) -> None:
+        self._load.note(session, outcome)
+        result = outcome.result
+        self._tell(
+            outcome.fate,
+            result.counts if result is not None else None,
+            len(result.sightings) if result is not None else 0,
+        )
 
     def _disconnected(self, deployment: OpenDeployment, session: CameraSession) -> None:
         self._load.left(session)

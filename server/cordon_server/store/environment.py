@@ -181,6 +181,15 @@ class Environment:
         """The number of the newest commit: while it stays, nothing has changed."""
         return int(self._raw.info()["last_txnid"])
 
+    def used(self) -> float:
+        """The share of its largest size that the database has taken, 0 to 1; at 1 nothing more can
+        be written. From any thread."""
+        try:
+            page_bytes, state = self._raw.stat()["psize"], self._raw.info()
+        except lmdb.Error as error:
+            raise _translated(error, self.folder) from error
+        return float((state["last_pgno"] + 1) * page_bytes / state["map_size"])
+
     async def close(self) -> None:
         """Closes the files when the last read and write are through; refuses new ones at once."""
         self._is_closing = True

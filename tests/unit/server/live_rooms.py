@@ -188,6 +188,7 @@ async def a_live_site(
             LoadWatch(load, {}),
             tasks=tasks,
             clock=clock,
+            tell=lambda *_: None,
         )
         yield LiveSite(live, deployments, cameras, scheduler, clock, opener, load, acts)
         await live.stop()
