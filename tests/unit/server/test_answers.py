@@ -7,10 +7,15 @@ from dataclasses import replace
 import pytest
 
 from cordon_server.domain import NotReady, StorageFull
+from cordon_server.matches.records import Decision, Ground
+from cordon_server.matches.review import Verdict, picture_id
+from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.scheduler import FrameFate, Outcome
 from cordon_server.sessions.camera import Halted
+from cordon_server.sessions.visits import Visits
 from tests.unit.server.live_rooms import LiveSite, heard
-from tests.unit.server.rooms import NOON, a_frame, a_sighting
+from tests.unit.server.matching import ANNA
+from tests.unit.server.rooms import NOON, a_frame, a_sighting, facing
 
 
 async def test_a_match_is_in_the_log_before_its_frame_is_answered(live_site: LiveSite) -> None:
@@ -133,3 +138,37 @@ async def test_a_frame_in_work_when_its_camera_leaves_betters_its_match_and_is_f
     assert opened.log.head == 2
     assert (await opened.log.get(1)).revision == 1
     assert len(opened.visits) == 0
+
+
+@pytest.mark.serves("R10")
+async def test_a_face_judged_not_to_be_that_person_raises_no_match_again_on_any_track(
+    live_site: LiveSite,
+) -> None:
+    opened = await live_site.armed()
+    opened.visits = Visits(DecisionRule(cool_down_s=0))
+    session = await live_site.connect()
+    stranger = replace(a_sighting("s-1", 0.6), vector=facing(60).vector)
+    session.offer(a_frame(1), NOON)
+    live_site.saw("north", replace(stranger, track=1))
+    await heard(session)
+    review = opened.matches.review
+    shown = await review.show(1, ANNA, [])
+    pictures = frozenset(map(picture_id, shown))
+    verdict = Verdict(Decision.FALSE, (Ground.FEATURES_DIFFER,), pictures)
+    await review.judge(1, verdict, ANNA, [], dry_run=False)
+
+    for sequence, track in ((2, 1), (3, 2)):
+        session.offer(a_frame(sequence), NOON)
+        seen = replace(stranger, track=track, vector=facing(58).vector)
+        live_site.saw("north", seen)
+        answer = await heard(session)
+        assert isinstance(answer, Outcome)
+        assert answer.result is not None
+        assert answer.result.sightings == ()
+    assert opened.log.head == 1
+    session.offer(a_frame(4), NOON)
+    listed = replace(a_sighting("s-1", 0.95), track=3, vector=facing(12).vector)
+    live_site.saw("north", listed)
+    await heard(session)
+
+    assert opened.log.head == 2, "the listed person is found all the same"
