@@ -18,6 +18,7 @@ from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2
 
 from cordon.v1.machine_pb2_grpc import add_EnrolmentServiceServicer_to_server
+from cordon_server.acts import Act, AuditClass
 from cordon_server.api.audit import AuditServicer
 from cordon_server.api.cameras import CameraServicer
 from cordon_server.api.deployments import DeploymentServicer
@@ -79,6 +80,7 @@ from cordon_server.parts import (
     open_keyring,
     open_pack,
     open_pictures,
+    server_started,
     stream_limits,
     warm_up,
 )
@@ -341,6 +343,7 @@ async def running(
         for each in (models, pictures):
             if each is not None:
                 each.watch(_failing_over(live, health, tasks))
+        await audit.note(server_started(models, policy))
         log.info(
             "server.serving", pid=os.getpid(), port=port, provider=models.provider, workers=count
         )
@@ -357,6 +360,7 @@ async def running(
                 task.cancel()
             await asyncio.to_thread(scheduler.stop, settings.listen.grace_s)
             await live.close()
+            await audit.note(Act(AuditClass.NONE, "server.stopped"))
             log.info("server.stopped")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import metadata
 
+from cordon_server.acts import Act, AuditClass, Fact
 from cordon_server.authority.policy import Policy
 from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules, Needed
 from cordon_server.config import Settings
@@ -40,6 +42,22 @@ def open_pack(settings: Settings) -> Models:
     settings.models_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     prepared = prepare(load_pack(settings.recognition.model_pack), settings.models_folder)
     return open_models(prepared, settings.recognition.provider)
+
+
+def server_started(models: Models, policy: Policy) -> Act:
+    """That this server serves, and what it is made of: version, networks, policy (R12, R30)."""
+    pack = models.pack
+    files = {"detector": pack.detector, "embedder": pack.embedder}
+    facts: dict[str, Fact] = {
+        "version": metadata.version("cordon"),
+        "provider": models.provider,
+        "model": pack.model_id,
+        "policy": policy.name,
+        "policy_digest": policy.digest.hex(),
+    }
+    for part, file in files.items():
+        facts |= {part: file.name, f"{part}_sha256": file.sha256, f"{part}_licence": file.licence}
+    return Act(AuditClass.NONE, "server.started", facts=facts)
 
 
 def open_pictures(models: Models) -> GpuPictures | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,26 @@ def test_what_was_done_by_whom_is_listed_and_names_are_sealed_in_the_export(
     assert {leaf["resource"] for leaf in added} == {"users"}
     assert leaves[-1]["action"] == "/cordon.v1.AuditService/ExportAudit"
     assert leaves[-1]["kind"] == "disclosure"
+
+
+@pytest.mark.serves("R12", "R30")
+def test_when_the_server_ran_and_what_of_is_on_record(own_site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "record.jsonl"
+    own_site.stop()
+    own_site.start()
+    own_site.cordon("admin", "audit", "export", str(file))
+
+    leaves = [leaf for leaf in verifier.leaves(file) if leaf["action"].startswith("server.")]
+    assert [leaf["action"] for leaf in leaves] == [
+        "server.started",
+        "server.stopped",
+        "server.started",
+    ]
+    facts = leaves[0]["facts"]
+    assert {"version", "provider", "model", "policy", "policy_digest"} <= facts.keys()
+    for part in ("detector", "embedder"):
+        assert re.fullmatch("[0-9a-f]{64}", facts[f"{part}_sha256"])
+        assert facts[f"{part}_licence"]
 
 
 @pytest.mark.serves("R12")

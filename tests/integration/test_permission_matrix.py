@@ -84,7 +84,8 @@ async def acts_on_record(people: People, channel: grpc.aio.Channel) -> Counter[t
     exported = b"".join([message.chunk async for message in stream])
     lines = map(json.loads, exported.splitlines())
     leaves = (line["leaf"] for line in lines if "leaf" in line)
-    return Counter((leaf["action"], "of" in leaf["facts"]) for leaf in leaves)
+    calls = (leaf for leaf in leaves if leaf["action"].startswith("/"))
+    return Counter((leaf["action"], "of" in leaf["facts"]) for leaf in calls)
 
 
 def acts_of(cells: list[Cell]) -> Counter[tuple[str, bool]]:

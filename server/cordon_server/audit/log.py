@@ -107,6 +107,13 @@ class AuditLog:
                 self._waiting.remove(mine)
         return await mine.written
 
+    async def note(self, act: Act) -> None:
+        """Records what takes place also where it cannot be recorded: that is logged then."""
+        try:
+            await self.record(act)
+        except NotRecorded as error:
+            log.error("audit.not_recorded", action=act.action, why=error.message)
+
     async def checkpoint(self) -> str:
         """The newest signed note, of the record as it is now; raises `NotRecorded`."""
         try:
