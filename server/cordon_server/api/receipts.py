@@ -44,6 +44,7 @@ class ReceiptServicer(receipt_pb2_grpc.ReceiptServiceServicer):
             None if came is None else came.outcome,
             the_reviewer(),
             request.request_id,
+            is_seed=await deployment.matches.seeds.holds(match.match_id),
             dry_run=request.validate_only,
         )
         return receipt_pb2.IssueReceiptResponse(code=code, complaint_route=self._complaint_route)

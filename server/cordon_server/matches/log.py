@@ -193,11 +193,11 @@ class MatchLog:
         }
         personal = {"entry": record.entry_id}
         if seed is not None:
-            facts |= {"is_true": seed.is_true}
+            facts["seeded"] = seed.truth
             personal |= {"person": seed.user_id}
         return Act(
             AuditClass.COLLECTION,
-            "match.raised" if seed is None else "seed.placed",
+            "match.raised",
             deployment_id=self._deployment_id,
             resource=f"{where}/matches/{record.match_id}",
             facts=facts,

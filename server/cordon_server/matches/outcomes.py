@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from cordon_server.acts import AuditClass, Recorder
+from cordon_server.acts import AuditClass, Fact, Recorder
 from cordon_server.domain import NotReady
 from cordon_server.matches.log import MatchLog
 from cordon_server.matches.records import (
@@ -15,6 +15,7 @@ from cordon_server.matches.records import (
     Outcome,
     OutcomeRecord,
     Reviewer,
+    SeedRecord,
     found_match,
     match_key,
 )
@@ -52,7 +53,7 @@ class Outcomes:
         A known case takes an outcome like any other match, and it counts nowhere.
         """
 
-        def look(txn: Transaction) -> tuple[MatchRecord, bool]:
+        def look(txn: Transaction) -> tuple[MatchRecord, SeedRecord | None]:
             record = found_match(txn, match_id)
             if record.adjudication is None:
                 raise NotReady(
@@ -60,26 +61,28 @@ class Outcomes:
                     f"first: cordon control adjudicate {self._deployment_id} {match_id}",
                     reason="NOT_DECIDED",
                 )
-            return record, txn.get(SEEDS, match_key(match_id)) is not None
+            return record, txn.get(SEEDS, match_key(match_id))
 
         def keep(txn: Transaction) -> None:
             key = match_key(match_id)
             txn.put(OUTCOMES, key, OutcomeRecord(outcome, reviewer, self._clock()))
-            if outcome is Outcome.STOPPED_WRONG and not is_seed:
+            if outcome is Outcome.STOPPED_WRONG and seed is None:
                 self._silencing.keep(txn, record)
 
         async with self._log.changing:
-            record, is_seed = await self._environment.read(look)
+            record, seed = await self._environment.read(look)
             if not dry_run:
-                action = "seed.outcome" if is_seed else "match.outcome"
+                facts: dict[str, Fact] = {"outcome": str(outcome)}
+                if seed is not None:
+                    facts["seeded"] = seed.truth
                 await self._recorder.record(
                     act_of(
                         self._deployment_id,
                         AuditClass.ALTERATION,
-                        action,
+                        "match.outcome",
                         match_id,
                         reviewer,
-                        {"outcome": str(outcome)},
+                        facts,
                     )
                 )
                 await self._environment.write(keep)

@@ -65,10 +65,12 @@ class Receipts:
         reviewer: Reviewer,
         request_id: str,
         *,
+        is_seed: bool = False,
         dry_run: bool,
     ) -> str:
         """A code for the person who was stopped; the match's earlier one is void. The same request
-        gives the same code. Raises `NotReady` before there is a decision: nobody is stopped then.
+        gives the same code. A known case's is counted nowhere. Raises `NotReady` before there is a
+        decision: nobody is stopped then.
         """
         if match.adjudication is None:
             raise NotReady(
@@ -89,7 +91,8 @@ class Receipts:
             match.adjudication.decision,
             outcome,
         )
-        await self._record("match.receipt", AuditClass.DISCLOSURE, record, reviewer)
+        action = "seed.receipt" if is_seed else "match.receipt"
+        await self._record(action, AuditClass.DISCLOSURE, record, reviewer)
         await self._registry.write(lambda txn: _put(txn, key, record))
         return code
 

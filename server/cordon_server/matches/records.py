@@ -123,6 +123,11 @@ class SeedRecord(msgspec.Struct, frozen=True):
     user_id: str
     """Who made it: its truth is known to him."""
 
+    @property
+    def truth(self) -> str:
+        """What the record of acts says of it, as it says of decisions."""
+        return str(Decision.TRUE if self.is_true else Decision.FALSE)
+
 
 class SeedResultRecord(msgspec.Struct, frozen=True):
     """What a person judged on a case whose truth is known."""

@@ -318,10 +318,10 @@ class Review:
             "decision": "" if made is None else str(made.decision),
         }
         if judged.seed is not None:
-            facts |= {"is_true": judged.seed.is_true}
+            facts["seeded"] = judged.seed.truth
         return self._act(
             AuditClass.ALTERATION,
-            "match.adjudicated" if judged.seed is None else "seed.judged",
+            "match.adjudicated",
             judged.record.match_id,
             judgement.reviewer,
             facts,

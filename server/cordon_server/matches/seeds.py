@@ -1,8 +1,8 @@
 """Cases whose truth is known, put among the matches to measure the people who judge them (R27).
 
 To everyone but who made them they are matches like any other, in every answer: what marks them is a
-row of its own that no answer is made from. They count nowhere (`MatchLog.count_alerts`) and what is
-recorded of them has its own actions.
+row of its own that no answer is made from. They count nowhere (`MatchLog.count_alerts`), and the
+record of acts says of them that they are `seeded`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from cordon_server.matches.records import (
     MatchRecord,
     SeedRecord,
     SeedResultRecord,
+    match_key,
 )
 from cordon_server.store.environment import Environment, Transaction
 
@@ -99,6 +100,13 @@ class SeededCases:
             frame, (sighting,), seed=SeedRecord(case.is_true, user_id)
         )
         return match_id
+
+    async def holds(self, match_id: int) -> bool:
+        """Whether a match is such a case."""
+        return (
+            await self._environment.read(lambda txn: txn.get(SEEDS, match_key(match_id)))
+            is not None
+        )
 
     async def report(self, since: datetime | None) -> list[OperatorResult]:
         """How each person judged known cases since then, or in all, by user."""

@@ -395,6 +395,11 @@ async def test_known_cases_go_on_record_as_such_and_silence_nobody(desk: Desk) -
     await desk.judge(ANNA, F, case)
     await desk.matches.outcomes.record(case, Outcome.STOPPED_WRONG, ANNA, dry_run=False)
 
-    assert desk.acts.actions == ["match.raised", "seed.placed", "seed.judged", "seed.outcome"]
-    assert desk.acts.acts[2].facts["is_true"] is True
+    assert desk.acts.actions == [
+        "match.raised",
+        "match.raised",
+        "match.adjudicated",
+        "match.outcome",
+    ]
+    assert [act.facts.get("seeded") for act in desk.acts.acts] == [None, "true", "true", "true"]
     assert len(desk.matches.silenced) == 0

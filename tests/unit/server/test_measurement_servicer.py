@@ -1,0 +1,104 @@
+"""Known cases over the wire: who places them, what is refused, and that nobody can tell."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from cordon.v1 import match_pb2
+from cordon.v1 import measurement_pb2 as pb
+from cordon_server.api.matches import MatchServicer
+from cordon_server.api.measurement import MeasurementServicer
+from cordon_server.domain import CordonError
+from cordon_server.identity.names import PersonRole
+from cordon_server.matches.receipts import Receipts
+from cordon_server.sessions.camera import CameraSession
+from tests.unit.server.live_rooms import LiveSite, heard
+from tests.unit.server.rooms import NOON, a_frame, picture
+from tests.unit.server.test_match_servicer import CONTEXT, sit_down
+
+PARENT = "deployments/market"
+
+
+def a_case(**changed: object) -> pb.SeedCaseRequest:
+    request = pb.SeedCaseRequest(
+        parent=PARENT,
+        external_ref="s-1",
+        camera="cameras/north",
+        image=picture(12),
+        same_person=True,
+    )
+    for field, value in changed.items():
+        setattr(request, field, value)
+    return request
+
+
+async def streaming(site: LiveSite) -> CameraSession:
+    """An armed deployment with one match and a camera that streams into it."""
+    await site.armed()
+    session = await site.connect()
+    session.offer(a_frame(7), NOON)
+    site.answered("north", "s-1")
+    await heard(session)
+    sit_down("sue", PersonRole.SUPERVISOR)
+    return session
+
+
+@pytest.mark.serves("R27")
+async def test_a_case_looks_like_a_match_to_operators_and_is_reported_to_supervisors(
+    live_site: LiveSite,
+) -> None:
+    await streaming(live_site)
+    receipts = cast(Receipts, None)
+    matches = MatchServicer(live_site.live, receipts, subscribers_max=3)
+    measurement = MeasurementServicer(live_site.live)
+
+    trial = await measurement.SeedCase(a_case(validate_only=True), CONTEXT)
+    placed = await measurement.SeedCase(a_case(), CONTEXT)
+
+    assert (trial.match, placed.match) == ("", f"{PARENT}/matches/2")
+    sit_down("anna")
+    listed = await matches.ListMatches(match_pb2.ListMatchesRequest(parent=PARENT), CONTEXT)
+    real, case = listed.matches
+    assert [field.name for field, _ in case.ListFields()] == [
+        field.name for field, _ in real.ListFields()
+    ]
+    assert case.frame_sequence == 7
+    images = await matches.GetMatchImages(
+        match_pb2.GetMatchImagesRequest(name=placed.match), CONTEXT
+    )
+    assert images.probes[0].jpeg == b"face of " + picture(12)
+    report = await measurement.GetShiftReport(pb.GetShiftReportRequest(parent=PARENT), CONTEXT)
+    assert not report.results
+
+
+@pytest.mark.serves("R27")
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"camera": "cameras/south"}, "NOT_STREAMING"),
+        ({"external_ref": "nobody"}, "NOT_FOUND"),
+        ({"image": picture(10)}, "ENROLLED_PICTURE"),
+        ({"image": b"no face"}, "UNUSABLE_PICTURE"),
+    ],
+)
+async def test_a_case_that_would_be_known_for_one_is_refused(
+    live_site: LiveSite, changed: dict[str, object], reason: str
+) -> None:
+    await streaming(live_site)
+
+    with pytest.raises(CordonError) as refused:
+        await MeasurementServicer(live_site.live).SeedCase(a_case(**changed), CONTEXT)
+
+    assert refused.value.reason == reason
+
+
+async def test_there_are_no_cases_where_nothing_is_armed(live_site: LiveSite) -> None:
+    await live_site.draft("market", "north")
+    sit_down("sue", PersonRole.SUPERVISOR)
+
+    with pytest.raises(CordonError) as refused:
+        await MeasurementServicer(live_site.live).SeedCase(a_case(), CONTEXT)
+
+    assert refused.value.reason == "NOT_READY"
