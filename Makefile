@@ -1,7 +1,7 @@
 # Each target is the command you would type yourself. All of them first make .venv where it is
 # missing, and refill it when the pins have changed; give a command's own options as ARGS="…".
 
-.PHONY: demo test bench lint protos baseline requirements clean
+.PHONY: demo test conformance bench lint protos baseline requirements clean
 .DELETE_ON_ERROR:
 
 PYTHON := .venv/bin/python
@@ -13,6 +13,9 @@ demo: .venv/compiled # The main job, end to end, in a site that is thrown away a
 
 test: .venv/compiled # Everything that shows it works; a file's tests stay together.
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+
+conformance: .venv/compiled # Each requirement, R1 to R32, and the tests that show it is kept.
+	@$(PYTHON) -m tests.conformance $(ARGS)
 
 bench: .venv/compiled # Speed, beside the same work done with OpenCV alone.
 	@$(PYTHON) -m tests.bench $(ARGS)

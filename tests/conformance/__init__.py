@@ -1,0 +1,1 @@
+"""What shows that the requirements are kept: `python -m tests.conformance [--json]`."""
