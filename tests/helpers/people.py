@@ -25,6 +25,7 @@ ROLES = {
     "officer": identity_pb2.USER_ROLE_WATCHLIST_OFFICER,
     "approver": identity_pb2.USER_ROLE_AUTHORISING_OFFICER,
     "operator": identity_pb2.USER_ROLE_OPERATOR,
+    "operator-2": identity_pb2.USER_ROLE_OPERATOR,
     "supervisor": identity_pb2.USER_ROLE_SUPERVISOR,
     "auditor": identity_pb2.USER_ROLE_AUDITOR,
 }

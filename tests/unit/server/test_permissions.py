@@ -215,6 +215,7 @@ def test_a_fresh_password_is_wanted_where_intended_for_two_minutes(method: str) 
             check_fresh(method, who, now, FRESH)
 
 
+@pytest.mark.serves("R27")
 @pytest.mark.parametrize("method", PERMISSIONS)
 def test_training_is_wanted_where_intended_until_it_ends(method: str) -> None:
     wanted = method.rsplit("/")[-1] in NEED_TRAINING
