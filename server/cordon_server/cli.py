@@ -187,6 +187,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check settings, certificates, models and provider without opening a port."""
+    from cordon_server.audit.notes import load_signer
     from cordon_server.config import load_settings
     from cordon_server.identity.hierarchy import load_authority
     from cordon_server.identity.serving import read_server_certificate
@@ -209,6 +210,7 @@ def check(
             "hosts": ", ".join(shown.hosts),
             "server_not_after": shown.not_after.isoformat(),
             "authority_not_after": authority.certificate.not_valid_after_utc.isoformat(),
+            "audit_key": load_signer(settings.audit_places.key_file, settings.site).vkey,
             "root_not_after": authority.root.not_valid_after_utc.isoformat(),
             "model": models.pack.model_id,
             "threshold": models.pack.score_threshold,

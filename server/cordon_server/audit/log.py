@@ -100,7 +100,7 @@ class AuditLog:
         self._waiting.append(mine)
         try:
             async with self._writing:
-                if mine in self._waiting:  # else whoever came before has taken it along
+                while mine in self._waiting:  # else whoever came before has taken it along
                     await self._write_waiting()
         finally:
             if mine in self._waiting:
@@ -196,7 +196,7 @@ class AuditLog:
         """Erases the keys whose time is over; their names. The record stays whole."""
         now = self._clock()
         loop = asyncio.get_running_loop()
-        names = self._keyring.names(Label.AUDIT)
+        names = await loop.run_in_executor(self._writer, self._keyring.names, Label.AUDIT)
         due = [name for name in names if is_due(name, now, self._kept_for)]
         if due:
             await loop.run_in_executor(self._writer, self._keyring.destroy, Label.AUDIT, due)

@@ -43,6 +43,10 @@ class AuditPlaces:
     """How long personal parts can be read after the month that they were recorded in."""
 
     @property
+    def key_file(self) -> Path:
+        return self.certificates / KEY_FILE
+
+    @property
     def newest_file(self) -> Path:
         return self.never_backed_up / newest.NEWEST_FILE
 
@@ -56,7 +60,7 @@ async def open_audit(
     Raises `ConfigInvalid` without its signing key, and `StorageDamaged` when it does not go on from
     the newest checkpoint that was signed here.
     """
-    signer = load_signer(places.certificates / KEY_FILE, places.site)
+    signer = load_signer(places.key_file, places.site)
     with ThreadPoolExecutor(1, thread_name_prefix="audit") as writer:
         environment = _environment(places, writer)
         try:
@@ -92,7 +96,7 @@ def begin(places: AuditPlaces, signer: Signer, now: datetime) -> None:
 def accept(places: AuditPlaces, now: datetime) -> tuple[int, int | None]:
     """Goes on from the record as it is, although it is not what was signed last, and records that;
     how many leaves there are, and how many were signed where that is known."""
-    signer = load_signer(places.certificates / KEY_FILE, places.site)
+    signer = load_signer(places.key_file, places.site)
     with ThreadPoolExecutor(1) as writer:
         environment = _environment(places, writer)
         there = environment.read_now(record.size_of)
@@ -109,7 +113,7 @@ def record_apart(places: AuditPlaces, act: Act, now: datetime) -> None:
     Nothing of the record is kept in memory, so two processes may add to it. Raises `ConfigInvalid`
     and `NotRecorded`.
     """
-    _write(places, load_signer(places.certificates / KEY_FILE, places.site), act, now)
+    _write(places, load_signer(places.key_file, places.site), act, now)
 
 
 def _write(places: AuditPlaces, signer: Signer, act: Act, now: datetime) -> None:
