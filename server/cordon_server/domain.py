@@ -264,6 +264,10 @@ class Candidate:
     margin: float
     threshold: float
     category: str = ""
+    margin_min: float = 0.0
+    """Least margin that the entry itself asks for, for there are others like it."""
+    look_alikes: tuple[str, ...] = ()
+    """Listed entries that look like it."""
 
 
 class FaceFate(StrEnum):

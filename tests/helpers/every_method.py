@@ -101,6 +101,13 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
             "RemoveEntry": watchlist_pb2.RemoveEntryRequest(name=entry),
             "ApproveEntry": watchlist_pb2.ApproveEntryRequest(name=entry),
             "GetWatchlist": watchlist_pb2.GetWatchlistRequest(name=f"{parent}/watchlist"),
+            "CheckWatchlist": watchlist_pb2.CheckWatchlistRequest(name=f"{parent}/watchlist"),
+            "CheckDifference": watchlist_pb2.CheckDifferenceRequest(
+                name=f"{parent}/watchlist", other=f"{parent}/watchlist"
+            ),
+            "GetEntrySample": watchlist_pb2.GetEntrySampleRequest(
+                name=f"{parent}/watchlist", count=1
+            ),
             "ReviewWatchlist": watchlist_pb2.ReviewWatchlistRequest(
                 name=f"{parent}/watchlist", digest="0" * 64
             ),

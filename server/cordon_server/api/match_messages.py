@@ -80,6 +80,9 @@ def _tell(message: match_pb2.Match, record: MatchRecord, deployment_id: str) -> 
             quality=convert.quality(record.quality),
             model=record.model_id,
             observations=record.observations,
+            look_alikes=[
+                f"deployments/{deployment_id}/entries/{each}" for each in record.look_alikes
+            ],
         )
     )
 

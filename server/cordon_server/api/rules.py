@@ -29,6 +29,7 @@ PAGE_SIZE_MAX = 1000
 TEXT_CHARACTERS_MAX = 200
 RATIONALE_CHARACTERS_MAX = 500
 CAMERAS_PER_DEPLOYMENT_MAX = 64
+SAMPLE_COUNT_MAX = 100
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -203,6 +204,9 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.RemoveEntryRequest": {"name": _entry, **_mutation},
     "cordon.v1.ApproveEntryRequest": {"name": _entry, **_mutation},
     "cordon.v1.GetWatchlistRequest": {"name": _watchlist},
+    "cordon.v1.CheckWatchlistRequest": {"name": _watchlist},
+    "cordon.v1.CheckDifferenceRequest": {"name": _watchlist, "other": _watchlist},
+    "cordon.v1.GetEntrySampleRequest": {"name": _watchlist, "count": between(1, SAMPLE_COUNT_MAX)},
     "cordon.v1.ReviewWatchlistRequest": {
         "name": _watchlist,
         "digest": matches(r"[0-9a-fA-F]{64}", "a SHA-256 digest, 64 hexadecimal digits"),

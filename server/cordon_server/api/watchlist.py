@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from cordon.v1 import watchlist_pb2, watchlist_pb2_grpc
+from cordon.v1 import watchlist_pb2
 from cordon_server.api import convert
 from cordon_server.api.edge import Context, caller, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
+from cordon_server.api.watchlist_checks import ListCheckServicer
 from cordon_server.api.watchlist_convert import (
     Subject,
     application,
@@ -30,11 +31,11 @@ from cordon_server.store.requests import Message, Mutation
 M = TypeVar("M", bound=Message)
 
 
-class WatchlistServicer(watchlist_pb2_grpc.WatchlistServiceServicer):
+class WatchlistServicer(ListCheckServicer):
     """Serves the watchlists of deployments that have not ended."""
 
     def __init__(self, live: Live, limits: Limits) -> None:
-        self._live = live
+        super().__init__(live)
         self._image_bytes_max = limits.image_bytes_max
 
     async def EnrolReference(  # noqa: N802  # gRPC's name
@@ -166,9 +167,6 @@ class WatchlistServicer(watchlist_pb2_grpc.WatchlistServiceServicer):
             )
 
         return await _once(deployment, request, watchlist_pb2.ReviewWatchlistResponse(), act)
-
-    async def _opened(self, name: str) -> OpenDeployment:
-        return await self._live.opened(convert.deployment_of(name))
 
     async def _enrol(
         self,

@@ -8,7 +8,9 @@ from cordon.v1 import watchlist_pb2
 from cordon_server.api import convert
 from cordon_server.authority.list_state import ListState
 from cordon_server.authority.records import Actor
+from cordon_server.authority.watchlist_difference import Difference, DifferenceKind
 from cordon_server.authority.watchlist_enrolment import Enrolment
+from cordon_server.authority.watchlist_lint import Finding, FindingKind, Severity
 from cordon_server.authority.watchlist_records import (
     AgeGroup,
     EntryRecord,
@@ -27,6 +29,16 @@ SOURCES = {
 _SOURCES_BACK = {source: value for value, source in SOURCES.items()}
 AGE_GROUPS = {watchlist_pb2.AgeGroup.Value(f"AGE_GROUP_{group.name}"): group for group in AgeGroup}
 _AGE_GROUPS_BACK = {group: value for value, group in AGE_GROUPS.items()}
+FINDING_KINDS = {
+    kind: watchlist_pb2.FindingKind.Value(f"FINDING_KIND_{kind.name}") for kind in FindingKind
+}
+SEVERITIES = {
+    each: watchlist_pb2.FindingSeverity.Value(f"FINDING_SEVERITY_{each.name}") for each in Severity
+}
+DIFFERENCE_KINDS = {
+    kind: watchlist_pb2.DifferenceKind.Value(f"DIFFERENCE_KIND_{kind.name}")
+    for kind in DifferenceKind
+}
 
 
 def application(request: Subject, applicant: Actor) -> Application:
@@ -116,6 +128,45 @@ def watchlist(state: ListState, deployment_id: str) -> watchlist_pb2.Watchlist:
     if state.reviewed_at is not None:
         message.review_time.CopyFrom(convert.timestamp(state.reviewed_at))
     return message
+
+
+def finding(found: Finding, deployment_id: str) -> watchlist_pb2.Finding:
+    """One thing to look at."""
+    return watchlist_pb2.Finding(
+        kind=FINDING_KINDS[found.kind],
+        severity=SEVERITIES[found.severity],
+        entry=_entry_name(deployment_id, found.entry_id),
+        reference=_reference_name(deployment_id, found.entry_id, found.reference_id),
+        other_entry=_entry_name(deployment_id, found.other_entry_id),
+        other_reference=_reference_name(
+            deployment_id, found.other_entry_id, found.other_reference_id
+        ),
+        score=found.score,
+        code=(
+            convert.REASON_CODES[found.code]
+            if found.code
+            else watchlist_pb2.REASON_CODE_UNSPECIFIED
+        ),
+        message=found.message,
+    )
+
+
+def difference(found: Difference) -> watchlist_pb2.EntryDifference:
+    """One entry that differs."""
+    return watchlist_pb2.EntryDifference(
+        kind=DIFFERENCE_KINDS[found.kind],
+        external_ref=found.entry_id,
+        category=found.category,
+        changed_fields=found.fields,
+    )
+
+
+def _entry_name(deployment_id: str, entry_id: str) -> str:
+    return f"deployments/{deployment_id}/entries/{entry_id}" if entry_id else ""
+
+
+def _reference_name(deployment_id: str, entry_id: str, reference_id: str) -> str:
+    return convert.reference_name(deployment_id, entry_id, reference_id) if reference_id else ""
 
 
 def _reference(record: ReferenceRecord, deployment_id: str) -> watchlist_pb2.Reference:

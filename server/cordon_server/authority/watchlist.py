@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from datetime import datetime
+from random import SystemRandom
 
 from cordon_server.authority import watchlist_enrolment as enrolment
 from cordon_server.authority import watchlist_tables as tables
@@ -26,6 +27,8 @@ from cordon_server.authority.watchlist_enrolment import (
     sha256,
 )
 from cordon_server.authority.watchlist_faces import SIMILAR_COUNT, neighbours
+from cordon_server.authority.watchlist_likeness import NO_COHORT, Vectors, known_apart
+from cordon_server.authority.watchlist_lint import Finding, Listed, findings
 from cordon_server.authority.watchlist_records import (
     ENTRIES,
     REFERENCE_IMAGES,
@@ -67,9 +70,11 @@ class Watchlist:
         executor: Executor,
         clock: Callable[[], datetime],
         record: ListRecord,
+        cohort: Vectors = NO_COHORT,
     ) -> None:
         self._environment = environment
         self._record = record
+        self._cohort = cohort
         self._examiner = examiner
         self._executor = executor
         self._clock = clock
@@ -85,6 +90,8 @@ class Watchlist:
     async def load(self) -> None:
         """Builds the gallery from LMDB, away from the event loop; changes wait until it is there.
 
+        Who looks like whom is worked out here, and holds until the list is loaded again.
+
         Raises `InvalidInput` on a template that fails the gate.
         """
         async with self._change:
@@ -92,11 +99,12 @@ class Watchlist:
             listed = await self._environment.read(tables.whole_list)
 
             def fill() -> None:
-                gallery.add(
+                references = [
                     reference
                     for entry, records in listed.values()
                     for reference in tables.searched(entry, records, now)
-                )
+                ]
+                gallery.add(known_apart(references, self._cohort, self.rules.threshold))
 
             await asyncio.to_thread(fill)
             self.gallery = gallery
@@ -233,6 +241,30 @@ class Watchlist:
     async def enrolled_by(self) -> set[Actor]:
         """Everybody who enrolled anything of the list, with where it was done."""
         return await self._environment.read(tables.enrolled_by)
+
+    async def findings(self) -> tuple[list[Finding], ListState]:
+        """What a person should look at before the list is used, and the list that it is about."""
+        state, listed = await self.state(), await self.whole()
+        return await asyncio.to_thread(
+            findings, listed, self._cohort, self.rules, self._clock()
+        ), state
+
+    async def whole(self) -> Listed:
+        """Every entry with its references, by name."""
+        return await self._environment.read(tables.whole_list)
+
+    async def sample(self, count: int) -> list[tuple[EntryRecord, list[ReferenceRecord]]]:
+        """So many entries, each with the same chance, in the order they were drawn (R26)."""
+        names = await self._environment.read(
+            lambda txn: [entry.entry_id for _, entry in txn.scan(ENTRIES)]
+        )
+        drawn = SystemRandom().sample(names, min(count, len(names)))
+        return [await self.get(name) for name in drawn]
+
+    @property
+    def cohort_count(self) -> int:
+        """How many strangers the list is compared with; 0 where the list itself serves."""
+        return len(self._cohort)
 
     async def state(self) -> ListState:
         """The digest of the list as it is, its counts and its newest review."""

@@ -124,7 +124,9 @@ def is_waiting(entry: EntryRecord, references: Iterable[ReferenceRecord]) -> boo
 
 
 def searched(
-    entry: EntryRecord, records: Iterable[ReferenceRecord], now: datetime
+    entry: EntryRecord,
+    records: Iterable[ReferenceRecord],
+    now: datetime,
 ) -> list[Reference]:
     """What recognition may search of an entry: nothing when it is over or waits for a second
     person, and no picture that does."""

@@ -157,6 +157,8 @@ class Gallery:
             margin=score if other == -np.inf else score - other,
             threshold=self._threshold if subject.threshold is None else subject.threshold,
             category=subject.category,
+            margin_min=subject.margin_min,
+            look_alikes=tuple(each for each in subject.look_alikes if each in self),
         )
 
     def _renew_index(self) -> None:

@@ -31,6 +31,10 @@ class Reference:
     template: Template
     category: str = ""
     threshold: float | None = None
+    margin_min: float = 0.0
+    """Least margin of a match on the entry, beside the rule's."""
+    look_alikes: tuple[str, ...] = ()
+    """Entries that look like it, the nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Subject:
     entry_id: str
     category: str
     threshold: float | None
+    margin_min: float
+    look_alikes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,13 @@ class RowStore:
             # Snapshots that share the list know no row of a free place.
             position = self._free.pop() if self._free else len(subjects)
             self._position[reference.entry_id] = position
-        subject = Subject(reference.entry_id, reference.category, reference.threshold)
+        subject = Subject(
+            reference.entry_id,
+            reference.category,
+            reference.threshold,
+            reference.margin_min,
+            reference.look_alikes,
+        )
         subjects[position : position + 1] = [subject]
         names.append((reference.entry_id, reference.reference_id))
         self._known.add(names[-1])

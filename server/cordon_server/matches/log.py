@@ -251,6 +251,7 @@ class MatchLog:
             box=sighting.box,
             quality=sighting.quality,
             model_id=self._model_id,
+            look_alikes=candidate.look_alikes,
         )
 
 

@@ -168,6 +168,8 @@ class MatchRecord(msgspec.Struct, frozen=True):
     quality: Quality
     model_id: str
     adjudication: AdjudicationRecord | None = None
+    look_alikes: tuple[str, ...] = ()
+    """Listed entries that look like this one: it takes care to tell them apart."""
 
 
 class RevisionRecord(msgspec.Struct, frozen=True):

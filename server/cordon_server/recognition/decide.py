@@ -3,7 +3,7 @@
 A face is a match for a subject when, for its template (its own, or a track's best shots fused):
 
 1. the score reaches the subject's threshold;
-2. no other subject comes within the margin;
+2. no other subject comes within the margin, the rule's and that of the subject itself;
 3. enough observations agree: shots whose own best candidate is that subject;
 4. within a frame, no other face is a better match for the same subject;
 5. the subject was not matched on another track within the cool-down.
@@ -60,7 +60,7 @@ def passes(candidate: Candidate | None, rule: DecisionRule, observations: int = 
     return (
         candidate is not None
         and candidate.score >= candidate.threshold
-        and candidate.margin >= rule.margin_min
+        and candidate.margin >= max(rule.margin_min, candidate.margin_min)
         and observations >= rule.observations_min
     )
 
