@@ -17,6 +17,11 @@ class Nouns(LazyGroup):
         "user": Lazy("cordon_admin.user:app", "The people, and what each may do."),
         "cert": Lazy("cordon_admin.cert:app", "Certificates of machines."),
         "audit": Lazy("cordon_admin.audit:app", "The record of every act, and its proof."),
+        "hold": Lazy("cordon_admin.hold:app", "What is kept of a match, and why."),
+        "prove-forgetting": Lazy(
+            "cordon_admin.forgetting:prove_forgetting",
+            "Show that nobody is kept.",
+        ),
         **WORKSTATION,
     }
 

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cordon.v1 import deployment_pb2
 from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
 from cordon_admin import deployment_papers
+from cordon_admin.listed import was_listed
 from cordon_admin.records import DEPLOYMENT_COLUMNS, DEPLOYMENT_DETAILS, deployment_record
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
@@ -216,6 +217,7 @@ def end(
 
 for _paper in deployment_papers.COMMANDS:
     app.command()(_paper)
+app.command("was-listed")(was_listed)
 
 
 async def _create(

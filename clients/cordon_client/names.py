@@ -20,6 +20,11 @@ def user_name(given: str) -> str:
     return _within("users", given)
 
 
+def hold_name(given: str) -> str:
+    """ "case-7" or "holds/case-7" -> "holds/case-7"."""
+    return _within("holds", given)
+
+
 def entry_name(deployment: str, ref: str) -> str:
     """A deployment and an external reference, or the entry's whole name."""
     if ref.startswith("deployments/"):

@@ -30,6 +30,7 @@ from cordon_server.api.matches import MatchServicer
 from cordon_server.api.measurement import MeasurementServicer
 from cordon_server.api.receipts import ReceiptServicer
 from cordon_server.api.recognition import RecognitionServicer
+from cordon_server.api.retention import RetentionServicer
 from cordon_server.api.server import (
     RECOGNISING,
     SERVICES,
@@ -41,6 +42,7 @@ from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.audit.room import open_audit
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.manifest import MANIFEST, Manifest
 from cordon_server.authority.policy import load_policy
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.config import Settings
@@ -76,7 +78,9 @@ from cordon_server.parts import (
     decision_rule,
     decoder,
     entry_rules,
+    holds_files,
     load_rules,
+    match_classes,
     open_keyring,
     open_pack,
     open_pictures,
@@ -89,9 +93,12 @@ from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.load import Load
 from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.sessions.deployment import DeploymentOpener
+from cordon_server.sessions.forgetting import Forgetting
+from cordon_server.sessions.holds import HOLDS, Holds
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.load_watch import LoadWatch
 from cordon_server.sessions.makers import makers
+from cordon_server.sessions.proof import Prover
 from cordon_server.store.environment import Environment
 from cordon_server.store.lock import locked
 from cordon_server.store.requests import REQUESTS, RequestLedger
@@ -114,6 +121,8 @@ REGISTRY_TABLES = (
     SESSIONS,
     SIGNING_KEYS,
     *RECEIPT_TABLES,
+    MANIFEST,
+    HOLDS,
 )
 
 
@@ -232,6 +241,7 @@ async def running(
             for _ in range(count)
         ]
         examining = stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix="examining"))
+        enroller = Enroller(models)
         opener = DeploymentOpener(
             folder=settings.deployments_folder,
             keyring=keyring,
@@ -243,7 +253,7 @@ async def running(
             references_per_entry_max=settings.limits.references_per_entry_max,
             entry_rules=entry_rules(policy),
             recorder=audit,
-            examiner=Enroller(models),
+            examiner=enroller,
             examining=examining,
             writer=writer,
             clock=clock,
@@ -276,6 +286,19 @@ async def running(
         metrics.watch("cordon_database_use_ratio", audit.used, database="audit")
         metrics.watch("cordon_database_use_ratio", registry.used, database="registry")
         metrics.watch("cordon_database_use_ratio", live.used, database="deployments")
+        manifest = Manifest(registry, kept_for=settings.storage.manifest_kept_for, clock=clock)
+        holds = Holds(registry, holds_files(settings, keyring), audit, clock=clock)
+        forgetting = Forgetting(
+            deployments,
+            live,
+            opener,
+            manifest,
+            holds,
+            match_classes(policy),
+            audit,
+            clock=clock,
+        )
+        live.before_end = forgetting.before_end
         health = add_services(
             server,
             recognition=RecognitionServicer(live, settings.limits, audit, clock),
@@ -304,6 +327,22 @@ async def running(
                 shut_out=lambda name: deny_identity(
                     register, calls, issuer.spiffe_id(Role.CAMERA, name)
                 ),
+            ),
+            retention=RetentionServicer(
+                deployments,
+                live,
+                manifest,
+                holds,
+                Prover(
+                    opener,
+                    enroller,
+                    scheduler,
+                    audit,
+                    data=settings.storage.data,
+                    site=settings.site,
+                    clock=clock,
+                ),
+                ledger,
             ),
             machines=MachineServicer(
                 issuer,
@@ -337,7 +376,9 @@ async def running(
         )
 
         await asyncio.to_thread(warm_up, models, settings)
+        await forgetting.clear_up()
         await live.start()
+        guarding.append(tasks.create_task(forgetting.run()))
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
         for each in (models, pictures):

@@ -228,6 +228,13 @@ class Storage(_Section):
     passphrase opens watchlists that were destroyed (R2)."""
     size_bytes_max: int = Field(8 * 2**30, ge=2**20)
     """Largest size of each database file."""
+    manifest_days: int = Field(366, ge=1, le=3660)
+    """How long it can still be told whether somebody was on a list: external reference, category
+    and dates, nothing biometric (R3)."""
+
+    @property
+    def manifest_kept_for(self) -> timedelta:
+        return timedelta(days=self.manifest_days)
 
 
 class Audit(_Section):

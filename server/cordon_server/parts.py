@@ -20,8 +20,10 @@ from cordon_server.recognition.models.cudart import load_cudart
 from cordon_server.recognition.models.pack import load_pack
 from cordon_server.recognition.models.prepare import prepare
 from cordon_server.recognition.models.sessions import Models, open_models
+from cordon_server.sessions.match_classes import MatchClasses
 from cordon_server.sessions.streams import StreamLimits
-from cordon_server.store.keyring import Keyring
+from cordon_server.store.keyring import Keyring, Label
+from cordon_server.store.sealed_files import SealedFiles
 from cordon_server.store.site_key import ScryptCost, site_passphrase
 from cordon_server.store.wrapping import WrappingSecrets
 
@@ -34,6 +36,21 @@ def open_keyring(settings: Settings) -> Keyring:
     passphrase = site_passphrase(storage.passphrase_file)
     secrets = WrappingSecrets(storage.never_backed_up)
     return Keyring(settings.keyring_file, secrets, passphrase, cost=ScryptCost())
+
+
+def holds_files(settings: Settings, keyring: Keyring) -> SealedFiles:
+    """Where legal holds keep what they keep."""
+    return SealedFiles(settings.storage.data / "holds", keyring, Label.HOLD)
+
+
+def match_classes(policy: Policy) -> MatchClasses:
+    """How long matches are kept, by the policy."""
+    retention = policy.retention
+    return MatchClasses(
+        undecided_max=timedelta(hours=retention.match_h_max),
+        true_max=timedelta(hours=retention.true_match_h_max),
+        false_max=timedelta(hours=retention.false_match_h_max),
+    )
 
 
 def open_pack(settings: Settings) -> Models:

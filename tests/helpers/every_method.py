@@ -19,6 +19,7 @@ from cordon.v1 import (
     measurement_pb2,
     receipt_pb2,
     recognition_pb2,
+    retention_pb2,
     watchlist_pb2,
 )
 
@@ -117,6 +118,16 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
             "GetCamera": camera_pb2.GetCameraRequest(name=camera),
             "ListCameras": camera_pb2.ListCamerasRequest(),
             "RevokeCamera": camera_pb2.RevokeCameraRequest(name=camera),
+        },
+        f"{_V1}RetentionService": {
+            "CheckListed": retention_pb2.CheckListedRequest(parent=parent, external_ref=NOTHING),
+            "PlaceHold": retention_pb2.PlaceHoldRequest(
+                hold_id=NOTHING, match=match, reason="a test"
+            ),
+            "LiftHold": retention_pb2.LiftHoldRequest(name=f"holds/{NOTHING}", reason="a test"),
+            "GetHold": retention_pb2.GetHoldRequest(name=f"holds/{NOTHING}"),
+            "ListHolds": retention_pb2.ListHoldsRequest(),
+            "ProveForgetting": retention_pb2.ProveForgettingRequest(pictures=[b"no picture"]),
         },
         f"{_V1}MachineService": {
             "CreateEnrolmentToken": machine_pb2.CreateEnrolmentTokenRequest(

@@ -19,6 +19,7 @@ ANSWERS = {
             "DeploymentService": "CreateDeployment AssignDeployment",
             "WatchlistService": "GetEntry RemoveEntry ApproveEntry",
             "CameraService": "GetCamera RevokeCamera",
+            "RetentionService": "PlaceHold LiftHold GetHold",
             "MachineService": "CreateEnrolmentToken RevokeCertificate",
             "IdentityService": "GetUser SetUserRoles SetUserTraining LockUser UnlockUser RevokeUser"
             " RevokeSessions",
@@ -32,6 +33,7 @@ ANSWERS = {
         },
         "INVALID_ARGUMENT": {
             "WatchlistService": "EnrolReference",
+            "RetentionService": "ProveForgetting",
             "MachineService": "IssueCertificate",
             "IdentityService": "CreateUser ResetPassword",
         },

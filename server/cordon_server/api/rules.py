@@ -30,6 +30,7 @@ TEXT_CHARACTERS_MAX = 200
 RATIONALE_CHARACTERS_MAX = 500
 CAMERAS_PER_DEPLOYMENT_MAX = 64
 SAMPLE_COUNT_MAX = 100
+PROOF_PICTURES_MAX = 50
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -87,6 +88,11 @@ def rationale(value: str) -> str | None:
     return None if fits else f"must be one line of {RATIONALE_CHARACTERS_MAX} characters at most"
 
 
+def reason_text(value: str) -> str | None:
+    """A line that says why."""
+    return text(value) if value.strip() else "must say why"
+
+
 def secret(value: str) -> str | None:
     """A password as it is given; whether it is good enough is for who takes it as a new one."""
     fits = 0 < len(value) <= PASSWORD_CHARACTERS_MAX
@@ -137,6 +143,7 @@ _watchlist = matches(f"deployments/{NAME_PATTERN}/watchlist", "deployments/NAME/
 _match = matches(
     rf"deployments/{NAME_PATTERN}/matches/[1-9][0-9]{{0,18}}", "deployments/NAME/matches/SEQUENCE"
 )
+_hold = matches(f"holds/{NAME_PATTERN}", "holds/NAME")
 _certificate = matches(r"certificates/[0-9a-f]{64}", "certificates/SHA256")
 _page = {
     "page_size": between(0, PAGE_SIZE_MAX),
@@ -233,6 +240,23 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.ListDeploymentsRequest": _page,
     "cordon.v1.ArmDeploymentRequest": {"name": _deployment, **_mutation},
     "cordon.v1.EndDeploymentRequest": {"name": _deployment, **_mutation},
+    "cordon.v1.CheckListedRequest": {
+        "parent": _deployment,
+        "external_ref": matches(EXTERNAL_REF_PATTERN, _REF),
+    },
+    "cordon.v1.PlaceHoldRequest": {
+        "hold_id": _name,
+        "match": _match,
+        "reason": reason_text,
+        **_mutation,
+    },
+    "cordon.v1.LiftHoldRequest": {"name": _hold, "reason": reason_text, **_mutation},
+    "cordon.v1.GetHoldRequest": {"name": _hold},
+    "cordon.v1.ListHoldsRequest": _page,
+    "cordon.v1.ProveForgettingRequest": {
+        "pictures": some(present, PROOF_PICTURES_MAX),
+        **_mutation,
+    },
     "cordon.v1.CreateCameraRequest": {"camera_id": _name, **_mutation},
     "cordon.v1.Camera": {"display_name": text},
     "cordon.v1.GetCameraRequest": {"name": _camera},

@@ -27,6 +27,8 @@ from cordon.v1 import (
     receipt_pb2_grpc,
     recognition_pb2,
     recognition_pb2_grpc,
+    retention_pb2,
+    retention_pb2_grpc,
     watchlist_pb2,
     watchlist_pb2_grpc,
 )
@@ -47,6 +49,7 @@ SERVICES = (
     watchlist_pb2.DESCRIPTOR.services_by_name["WatchlistService"].full_name,
     deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"].full_name,
     camera_pb2.DESCRIPTOR.services_by_name["CameraService"].full_name,
+    retention_pb2.DESCRIPTOR.services_by_name["RetentionService"].full_name,
     machine_pb2.DESCRIPTOR.services_by_name["MachineService"].full_name,
     identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name,
     audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
@@ -109,6 +112,7 @@ def add_services(
     watchlist: watchlist_pb2_grpc.WatchlistServiceServicer,
     deployments: deployment_pb2_grpc.DeploymentServiceServicer,
     cameras: camera_pb2_grpc.CameraServiceServicer,
+    retention: retention_pb2_grpc.RetentionServiceServicer,
     machines: machine_pb2_grpc.MachineServiceServicer,
     people: identity_pb2_grpc.IdentityServiceServicer,
     audit: audit_pb2_grpc.AuditServiceServicer,
@@ -124,6 +128,7 @@ def add_services(
     watchlist_pb2_grpc.add_WatchlistServiceServicer_to_server(watchlist, server)
     deployment_pb2_grpc.add_DeploymentServiceServicer_to_server(deployments, server)
     camera_pb2_grpc.add_CameraServiceServicer_to_server(cameras, server)
+    retention_pb2_grpc.add_RetentionServiceServicer_to_server(retention, server)
     machine_pb2_grpc.add_MachineServiceServicer_to_server(machines, server)
     identity_pb2_grpc.add_IdentityServiceServicer_to_server(people, server)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)

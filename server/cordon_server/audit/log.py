@@ -84,6 +84,10 @@ class AuditLog:
         self._writing = asyncio.Lock()
         self._last_work: asyncio.Future[Written] | None = None
 
+    def sign(self, text: str) -> str:
+        """A signed note of other text than a checkpoint; it ends in a newline."""
+        return self._signer.sign(text)
+
     @property
     def vkey(self) -> str:
         """The public key that checkpoints are verified with."""

@@ -81,6 +81,8 @@ _OFFICER = _of(PersonRole.WATCHLIST_OFFICER)
 _REVIEWERS = _of(PersonRole.WATCHLIST_OFFICER, PersonRole.AUTHORISING_OFFICER)
 _APPROVER = _of(PersonRole.AUTHORISING_OFFICER)
 _AUDITOR = _of(PersonRole.AUDITOR)
+_HOLD_READERS = _of(PersonRole.AUTHORISING_OFFICER, PersonRole.AUDITOR)
+_INQUIRERS = _REVIEWERS | _HOLD_READERS
 _ADMINISTRATOR = _of(PersonRole.ADMINISTRATOR)
 _ASSIGNED = Scope.ASSIGNED_DEPLOYMENT
 _A = AuditClass
@@ -185,6 +187,20 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.CameraService/GetCamera": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.CameraService/ListCameras": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.CameraService/RevokeCamera": _administration(step_up=True),
+    "/cordon.v1.RetentionService/CheckListed": Permission(
+        _at(Role.ADMIN), _INQUIRERS, _A.CONSULTATION
+    ),
+    "/cordon.v1.RetentionService/PlaceHold": Permission(_at(Role.ADMIN), _APPROVER, _A.ALTERATION),
+    "/cordon.v1.RetentionService/LiftHold": Permission(
+        _at(Role.ADMIN), _APPROVER, _A.ERASURE, step_up=True
+    ),
+    "/cordon.v1.RetentionService/GetHold": Permission(_at(Role.ADMIN), _APPROVER, _A.DISCLOSURE),
+    "/cordon.v1.RetentionService/ListHolds": Permission(
+        _at(Role.ADMIN), _HOLD_READERS, _A.NONE, "names of holds and matches, no personal data"
+    ),
+    "/cordon.v1.RetentionService/ProveForgetting": Permission(
+        _at(Role.ADMIN), _HOLD_READERS, _A.COLLECTION
+    ),
     "/cordon.v1.MachineService/CreateEnrolmentToken": _administration(),
     "/cordon.v1.MachineService/IssueCertificate": _administration(),
     "/cordon.v1.MachineService/RenewCertificate": Permission(MACHINES, frozenset(), _A.ALTERATION),

@@ -28,7 +28,8 @@ ROW_STRIDE = 4
 COMPONENT_STRIDE = 32
 """Of a template: a piece begins at every so many of its numbers."""
 CHUNK_BYTES = 16 * 2**20
-_KEY_BITS = 24
+_KEY_AT, _KEY_BITS = 4, 24
+"""The bits of a piece that it is looked up by; a double that was a float32 begins with zeros."""
 _KEY_MASK = np.uint32(2**_KEY_BITS - 1)
 _START_OF_SCAN = b"\xff\xda"
 
@@ -92,8 +93,9 @@ class Needles:
         for offset in range(min(4, len(chunk))):
             keys = np.frombuffer(chunk, "<u4", (len(chunk) - offset) // 4, offset) & _KEY_MASK
             for at in np.flatnonzero(self._known[keys]):
-                start = offset + 4 * int(at)
-                yield chunk[start : start + PIECE_BYTES]
+                start = offset + 4 * int(at) - _KEY_AT
+                if start >= 0:
+                    yield chunk[start : start + PIECE_BYTES]
 
     def _add_base64(self, written: bytes, stride: int) -> None:
         # What comes before decides at which of three places a byte stands in base64.
@@ -107,9 +109,10 @@ class Needles:
 
     def _add(self, kind: Kind, written: bytes) -> None:
         piece = written[:PIECE_BYTES]
-        if len(piece) == PIECE_BYTES and len(set(piece)) >= DISTINCT_MIN:
+        key = int.from_bytes(piece[_KEY_AT : _KEY_AT + 4], "little") & int(_KEY_MASK)
+        # Files are full of zeros; each would have to be looked at.
+        if key and len(piece) == PIECE_BYTES and len(set(piece)) >= DISTINCT_MIN:
             self._pieces[piece] = kind
-            key = int.from_bytes(piece[:4], "little") & int(_KEY_MASK)
             self._known[key] = True
 
 

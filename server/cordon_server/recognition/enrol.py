@@ -52,6 +52,8 @@ class Examined:
     box: Box
     face_jpeg: bytes = field(repr=False)
     """The face with a margin, at most 320 pixels; other faces in it are blurred."""
+    crop: Image = field(repr=False)
+    """The face as it was embedded."""
     shortcomings: tuple[Reason, ...] = ()
     """Limits of the gate that it breaks, where that was to be overridden."""
 
@@ -94,6 +96,7 @@ class Enroller:
             quality=quality,
             box=face.box,
             face_jpeg=probe_jpeg(picture, face, faces),
+            crop=crop,
             shortcomings=wrong,
         )
 

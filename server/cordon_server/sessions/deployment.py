@@ -104,14 +104,7 @@ class DeploymentOpener:
 
         Raises `StorageDamaged` where the database is there and its key is not: nobody can read it.
         """
-        key = await asyncio.to_thread(self._key, record.deployment_id)
-        environment = Environment(
-            self.folder / record.deployment_id,
-            TABLES,
-            size_bytes_max=self.size_bytes_max,
-            sealer=DeploymentSealer(key, model_id=self.model_id),
-            writer=self.writer,
-        )
+        environment = await self.environment(record.deployment_id)
         watchlist = self._watchlist(record, environment)
         await watchlist.load()
         matches = open_matches(
@@ -124,6 +117,17 @@ class DeploymentOpener:
         )
         ledger = RequestLedger(environment, clock=self.clock)
         return OpenDeployment(record, environment, watchlist, matches, ledger, Visits(self.rule))
+
+    async def environment(self, deployment_id: str) -> Environment:
+        """A deployment's database, sealed under its key; both are made where they are not there."""
+        key = await asyncio.to_thread(self._key, deployment_id)
+        return Environment(
+            self.folder / deployment_id,
+            TABLES,
+            size_bytes_max=self.size_bytes_max,
+            sealer=DeploymentSealer(key, model_id=self.model_id),
+            writer=self.writer,
+        )
 
     def erase(self, deployment_id: str) -> None:
         """Destroys a deployment's key and removes its database; nothing happens where neither is

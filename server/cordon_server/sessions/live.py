@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import structlog
@@ -29,6 +29,14 @@ _RECOGNISES_NOT = (
     "the server's GPU has failed and it recognises nobody until it is started again; tell whoever "
     "runs it, and connect again later"
 )
+
+
+BeforeEnd = Callable[[OpenDeployment], Awaitable[None]]
+"""Is awaited before what is open of a deployment that has ended is closed and destroyed."""
+
+
+async def _nothing(deployment: OpenDeployment) -> None:
+    return
 
 
 class Live:
@@ -64,6 +72,7 @@ class Live:
         self._is_stopping = False
         self._recognises = True
         self._watching: list[asyncio.Task[None]] = []
+        self.before_end: BeforeEnd = _nothing
 
     async def start(self) -> None:
         """Loads the armed deployments and finishes what a crash left half ended (R2)."""
@@ -155,6 +164,7 @@ class Live:
         for camera in list(deployment.cameras.values()):
             camera.halt(HaltReason.DEPLOYMENT_ENDED, f"deployment {deployment_id} has ended")
         del self._open[deployment_id]
+        await self.before_end(deployment)
         await deployment.close()
         await asyncio.to_thread(self._opener.erase, deployment_id)
         log.info("deployment.ended", deployment=deployment_id)
@@ -175,6 +185,11 @@ class Live:
         session = self._streams.open(camera_id, deployment, stills=stills, connected=connected)
         log.info("camera.connected", camera=camera_id, deployment=deployment.record.deployment_id)
         return session, deployment
+
+    @property
+    def open_deployments(self) -> tuple[OpenDeployment, ...]:
+        """All that are open just now."""
+        return tuple(self._open.values())
 
     def used(self) -> float:
         """How full the fullest database of an open deployment is, 0 to 1; from any thread."""

@@ -17,6 +17,7 @@ from cordon.v1 import (
     measurement_pb2,
     receipt_pb2,
     recognition_pb2,
+    retention_pb2,
     watchlist_pb2,
 )
 from cordon_server.api import rules
@@ -32,6 +33,7 @@ FILES = (
     measurement_pb2,
     receipt_pb2,
     recognition_pb2,
+    retention_pb2,
     watchlist_pb2,
 )
 MESSAGES: dict[str, Descriptor] = {

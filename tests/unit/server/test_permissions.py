@@ -74,6 +74,12 @@ INTENDED = {
     "cordon.v1.CameraService/GetCamera": (f"{R} {A}", ANY),
     "cordon.v1.CameraService/ListCameras": (f"{R} {A}", ANY),
     "cordon.v1.CameraService/RevokeCamera": (A, ADM),
+    "cordon.v1.RetentionService/CheckListed": (A, f"{WO} {AO} {AUD}"),
+    "cordon.v1.RetentionService/PlaceHold": (A, AO),
+    "cordon.v1.RetentionService/LiftHold": (A, AO),
+    "cordon.v1.RetentionService/GetHold": (A, AO),
+    "cordon.v1.RetentionService/ListHolds": (A, f"{AO} {AUD}"),
+    "cordon.v1.RetentionService/ProveForgetting": (A, f"{AO} {AUD}"),
     "cordon.v1.MachineService/CreateEnrolmentToken": (A, ADM),
     "cordon.v1.MachineService/IssueCertificate": (A, ADM),
     "cordon.v1.MachineService/RenewCertificate": (f"{C} {R} {A}", ""),
@@ -111,7 +117,7 @@ INTENDED = {
 PEOPLE: list[PersonRole | None] = [None, *PersonRole]
 NEED_FRESH = {
     *("ImportReferences", "RevokeCamera", "RevokeCertificate", "SetUserRoles", "LockUser"),
-    *("RevokeUser", "RevokeSessions", "ResetPassword"),
+    *("RevokeUser", "RevokeSessions", "ResetPassword", "LiftHold"),
 }
 NEED_TRAINING = {
     *("SubscribeMatches", "GetMatch", "ListMatches", "GetMatchImages", "ClaimMatch"),

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cordon_server.authority.manifest import MANIFEST, Manifest
+from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
+from cordon_server.domain import NotReady, StorageDamaged
+from cordon_server.matches.records import (
+    MATCHES,
+    AdjudicationRecord,
+    Decision,
+    found_match,
+    match_key,
+)
+from cordon_server.sessions.deployment import OpenDeployment
+from cordon_server.sessions.forgetting import Forgetting
+from cordon_server.sessions.holds import HOLDS, Holds
+from cordon_server.sessions.match_classes import MatchClasses
+from cordon_server.store.environment import Transaction
+from cordon_server.store.keyring import Label
+from cordon_server.store.sealed_files import SealedFiles
+from tests.unit.server.acts_kept import ActsKept
+from tests.unit.server.live_rooms import LiveSite, a_live_site
+from tests.unit.server.rooms import OFFICER, Clock, a_frame, a_sighting, open_environment
+
+CLASSES = MatchClasses(
+    undecided_max=timedelta(hours=6), true_max=timedelta(hours=20), false_max=timedelta(hours=1)
+)
+
+
+@dataclass
+class Room:
+    """What forgetting needs, over real files."""
+
+    site: LiveSite
+    forgetting: Forgetting
+    manifest: Manifest
+    holds: Holds
+    acts: ActsKept
+    folder: Path
+
+    async def matched(self, count: int = 1) -> OpenDeployment:
+        """An armed deployment with so many matches."""
+        opened = await self.site.armed()
+        for number in range(count):
+            await opened.log.append(a_frame(number + 1), [a_sighting()])
+        return opened
+
+    async def kept(self, opened: OpenDeployment) -> list[int]:
+        return [each.match_id for each in await opened.log.page(0, 99)]
+
+
+async def a_room(folder: Path, writer: Executor, clock: Clock) -> AsyncIterator[Room]:
+    tables = (CAMERAS, DEPLOYMENTS, MANIFEST, HOLDS)
+    registry = open_environment(folder / "registry", tables, writer)
+    async with a_live_site(folder, registry, writer, clock) as site:
+        acts = ActsKept()
+        manifest = Manifest(registry, kept_for=timedelta(days=31), clock=clock)
+        files = SealedFiles(folder / "holds", site.opener.keyring, Label.HOLD)
+        holds = Holds(registry, files, acts, clock=clock)
+        forgetting = Forgetting(
+            site.deployments, site.live, site.opener, manifest, holds, CLASSES, acts, clock=clock
+        )
+        site.live.before_end = forgetting.before_end
+        yield Room(site, forgetting, manifest, holds, acts, folder)
+    await registry.close()
+
+
+@pytest.fixture
+async def room(tmp_path: Path, writer: Executor, clock: Clock) -> AsyncIterator[Room]:
+    async for made in a_room(tmp_path, writer, clock):
+        yield made
+
+
+async def decide(opened: OpenDeployment, match_id: int, decision: Decision, clock: Clock) -> None:
+    def act(txn: Transaction) -> None:
+        decided = AdjudicationRecord(decision, "spiffe://site/control/one", clock.now)
+        record = msgspec.structs.replace(found_match(txn, match_id), adjudication=decided)
+        txn.put(MATCHES, match_key(match_id), record)
+
+    await opened.environment.write(act)
+
+
+@pytest.mark.serves("R4")
+async def test_each_class_of_matches_goes_when_its_time_is_over(room: Room, clock: Clock) -> None:
+    opened = await room.matched(3)
+    await decide(opened, 2, Decision.TRUE, clock)
+    await decide(opened, 3, Decision.FALSE, clock)
+
+    seen = []
+    for hours in (0.99, 0.01, 4.99, 0.01, 13.99, 0.01):
+        clock.advance(hours=hours)
+        await room.forgetting.look()
+        seen.append(await room.kept(opened))
+
+    assert seen == [[1, 2, 3], [1, 2], [1, 2], [2], [2], []]
+    forgotten = [act for act in room.acts.acts if act.action == "retention.match"]
+    assert [dict(act.facts) for act in forgotten] == [
+        {"match": 3, "class": "false"},
+        {"match": 1, "class": "undecided"},
+        {"match": 2, "class": "true"},
+    ]
+
+
+@pytest.mark.serves("R4")
+async def test_what_cannot_go_on_record_is_forgotten_later(room: Room, clock: Clock) -> None:
+    opened = await room.matched()
+    clock.advance(hours=6)
+    room.acts.room = 0
+    await room.forgetting.look()
+    assert await room.kept(opened) == [1]
+
+    room.acts.room = None
+    await room.forgetting.look()
+
+    assert await room.kept(opened) == []
+
+
+@pytest.mark.serves("R4")
+async def test_a_hold_keeps_a_match_in_its_newest_state_and_nothing_else(
+    room: Room, clock: Clock
+) -> None:
+    opened = await room.matched(2)
+    await room.holds.place("case-1", opened, 1, "a complaint", OFFICER, dry_run=False)
+    await decide(opened, 1, Decision.FALSE, clock)
+
+    clock.advance(days=1)
+    await room.forgetting.look()
+
+    assert await room.kept(opened) == []
+    held = await room.holds.held("case-1")
+    assert held.record["match"]["adjudication"]["decision"] == "false"
+    assert held.pictures == (b"probe of s-1",)
+
+
+HOURS = st.floats(-30, 30, allow_nan=False)
+JUDGEMENTS = st.sampled_from([None, *Decision])
+
+
+@pytest.mark.serves("R4")
+@settings(max_examples=40, deadline=None)
+@given(
+    judged=st.lists(JUDGEMENTS, min_size=1, max_size=4),
+    jumps=st.lists(HOURS, min_size=1, max_size=6),
+    held=st.booleans(),
+)
+async def test_no_jump_of_the_clock_lets_a_match_outlive_its_class_or_brings_one_back(
+    judged: list[Decision | None], jumps: list[float], held: bool
+) -> None:
+    clock = Clock()
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(1) as writer:
+        async for room in a_room(Path(folder), writer, clock):
+            opened = await room.matched(len(judged))
+            for number, decision in enumerate(judged, 1):
+                if decision is not None:
+                    await decide(opened, number, decision, clock)
+            if held:
+                await room.holds.place("held", opened, 1, "a case", OFFICER, dry_run=False)
+            gone: set[int] = set()
+            for hours in jumps:
+                clock.advance(hours=hours)
+                await room.forgetting.look()
+                kept = await opened.log.page(0, 99)
+                assert all(CLASSES.kept_until(each) > clock.now for each in kept)
+                assert not gone & {each.match_id for each in kept}
+                gone |= set(range(1, len(judged) + 1)) - {each.match_id for each in kept}
+            if held:
+                assert (await room.holds.held("held")).record["match"]["match_id"] == 1
+
+
+@pytest.mark.serves("R3")
+async def test_a_list_is_written_down_when_it_is_armed_and_stays_told_after_its_end(
+    room: Room,
+) -> None:
+    opened = await room.matched()
+    await room.forgetting.look()
+    armed = await room.manifest.find("market", "s-1")
+    await room.site.enrol(opened, "s-2", 90)
+
+    await room.site.live.end("market", dry_run=False)
+
+    assert armed is not None
+    for reference in ("s-1", "s-2"):
+        listed = await room.manifest.find("market", reference)
+        assert listed is not None
+        assert listed.category == "wanted"
+    assert not (room.folder / "deployments" / "market").exists()
+
+
+@pytest.mark.serves("R2")
+async def test_a_restored_backup_of_what_ended_is_removed_at_the_next_start(room: Room) -> None:
+    await room.matched()
+    environment = room.folder / "deployments" / "market"
+    shutil.copytree(environment, room.folder / "backup")
+    await room.site.live.end("market", dry_run=False)
+    shutil.copytree(room.folder / "backup", environment)
+    shutil.copytree(room.folder / "backup", environment.with_name("unheard-of"))
+    room.site.opener.keyring.get_or_make(Label.DEPLOYMENT, "no-folder")
+
+    await room.forgetting.clear_up()
+
+    assert room.site.opener.kept() == set()
+    assert not list((room.folder / "deployments").iterdir())
+    cleared = [act for act in room.acts.acts if act.action == "erasure.deployment"]
+    causes = {act.deployment_id: act.facts["cause"] for act in cleared}
+    assert causes == {"market": "ended", "unheard-of": "unknown", "no-folder": "unknown"}
+
+
+@pytest.mark.serves("R2")
+async def test_what_nobody_can_read_any_more_is_removed_and_said(room: Room) -> None:
+    await room.site.draft("market", "north")
+    await room.site.live.close()
+    room.site.opener.keyring.destroy(Label.DEPLOYMENT, ["market"])
+    with pytest.raises(StorageDamaged, match="nobody can read"):
+        await room.site.live.opened("market")
+
+    await room.forgetting.clear_up()
+
+    opened = await room.site.live.opened("market")
+    assert await opened.watchlist.counts() == (0, 0)
+    assert [act.facts["cause"] for act in room.acts.acts if act.action == "erasure.deployment"] == [
+        "key_lost"
+    ]
+
+
+@pytest.mark.serves("R2")
+async def test_what_may_be_here_stays_here_at_a_start(room: Room) -> None:
+    await room.matched()
+    await room.holds.place(
+        "case-1", await room.site.live.opened("market"), 1, "x", OFFICER, dry_run=False
+    )
+    await room.site.live.close()
+
+    await room.forgetting.clear_up()
+
+    assert await (await room.site.live.opened("market")).watchlist.counts() == (1, 1)
+    assert (await room.holds.held("case-1")).reason == "x"
+    await room.site.live.end("market", dry_run=False)
+    with pytest.raises(NotReady):
+        await room.site.live.opened("market")
