@@ -10,6 +10,7 @@ import typer
 
 from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
+from cordon_admin import watchlist_checks as checks
 from cordon_admin import watchlist_review as review
 from cordon_admin.enrolment import check_pictures, enrol_rows
 from cordon_admin.particulars import NAMES as NAMES_OF_OPTIONS
@@ -52,6 +53,9 @@ app = new_app(
 app.command("state")(review.state)
 app.command("review")(review.review)
 app.command("approve")(review.approve)
+app.command("lint")(checks.lint)
+app.command("diff")(checks.diff)
+app.command("sample")(checks.sample)
 
 DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose watchlist.")]
 RefArgument = Annotated[
