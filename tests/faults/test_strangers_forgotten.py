@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cordon.v1 import recognition_pb2, watchlist_pb2, watchlist_pb2_grpc
+from cordon.v1 import recognition_pb2
 from cordon_server.operations.needles import Kind, Needles, search_files
 from tests.bench.mosaic import crowd_in_order, write_mosaics
+from tests.helpers.crowd import list_people
 from tests.helpers.frame_stream import PROCESSED, REJECTED, Request, Stream, now
 from tests.helpers.rpc import channel_of
 from tests.helpers.site import free_port, init_site
@@ -61,7 +62,8 @@ async def test_of_five_thousand_strangers_nothing_is_written_anywhere(
     site = witnessed
     cameras = [site.add_camera(name) for name in ("north", "south", "street")]
     deployment = site.add_deployment(*(name for name, _ in cameras))
-    await _enrol(site, deployment)
+    listed = await list_people(site, deployment, crowd_in_order()[: LISTED + SPARE])
+    assert listed >= LISTED
     site.cordon("admin", "deployment", "arm", deployment)
     site.stop()
     shutil.rmtree(site.witness)  # of the listed, who are on disk as they should be
@@ -156,21 +158,3 @@ async def _killed_under_way(site: WitnessedSite, camera: Path, frames: list[byte
             frame = recognition_pb2.Frame(sequence=number + 1, captured_at=now(), jpeg=jpeg)
             await stream.call.write(Request(frame=frame))
         await asyncio.to_thread(site.stop, signal.SIGKILL)
-
-
-async def _enrol(site: WitnessedSite, deployment: str) -> None:
-    """Puts people of the crowd on the list."""
-
-    async def requests() -> AsyncIterator[watchlist_pb2.ImportReferencesRequest]:
-        start = watchlist_pb2.ImportStart(parent=f"deployments/{deployment}")
-        yield watchlist_pb2.ImportReferencesRequest(start=start)
-        for row, person in enumerate(crowd_in_order()[: LISTED + SPARE]):
-            listed = watchlist_pb2.ImportRow(
-                row=row, external_ref=f"s-{row}", category="wanted", image=person.read_bytes()
-            )
-            yield watchlist_pb2.ImportReferencesRequest(row=listed)
-
-    async with channel_of(site.officer, fresh=True) as channel:
-        stub = watchlist_pb2_grpc.WatchlistServiceStub(channel)
-        outcomes = [report.outcome async for report in stub.ImportReferences(requests())]
-    assert outcomes.count(watchlist_pb2.ENROL_OUTCOME_ACCEPTED) >= LISTED
