@@ -3,6 +3,7 @@ where it takes two."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -136,6 +137,25 @@ async def test_neither_the_maker_nor_his_workstation_approves(method: str) -> No
 async def test_where_the_table_says_nothing_of_it_names_are_not_looked_at(method: str) -> None:
     assert not looks_at_names(method)
     assert await scopes(ADeployment()).check(method, a_peer(), a_person(*PersonRole), "x") == ""
+
+
+def test_names_are_looked_at_for_the_one_column_and_for_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = permission(SUBSCRIBE)
+    alone = replace(row, scope=Scope.NONE, four_eyes=Work.DEPLOYMENT)
+    monkeypatch.setitem(PERMISSIONS, "/cordon.v1.X/Approve", alone)
+
+    assert row.four_eyes is None
+    assert looks_at_names(SUBSCRIBE)
+    assert looks_at_names("/cordon.v1.X/Approve")
+
+
+def test_nobody_has_to_be_assigned_where_the_table_does_not_say_so() -> None:
+    nobody = ADeployment()
+    for method, row in PERMISSIONS.items():
+        if row.scope not in (Scope.ASSIGNED_DEPLOYMENT, Scope.OWN_DEPLOYMENT):
+            scopes(nobody).check_assigned(method, a_person(PersonRole.OPERATOR), "market")
 
 
 async def test_where_the_certificate_alone_calls_nobody_is_assigned() -> None:
