@@ -79,6 +79,7 @@ from cordon_server.parts import (
     decoder,
     entry_rules,
     holds_files,
+    keep_components,
     load_rules,
     match_classes,
     open_keyring,
@@ -384,7 +385,8 @@ async def running(
         for each in (models, pictures):
             if each is not None:
                 each.watch(_failing_over(live, health, tasks))
-        await audit.note(server_started(models, policy))
+        components = await asyncio.to_thread(keep_components, models.pack, settings)
+        await audit.note(server_started(models, policy, components))
         log.info(
             "server.serving", pid=os.getpid(), port=port, provider=models.provider, workers=count
         )

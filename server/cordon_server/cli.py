@@ -234,6 +234,27 @@ def check(
     print("ok")
 
 
+@app.command(epilog="Example: cordon server components --config ./site/cordon.toml --json")
+def components(
+    config: ConfigOption = Path("cordon.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="The list as it is kept.")] = False,
+) -> None:
+    """List what the server is made of: packages and networks, with licence and hash (R30)."""
+    from cordon_server.config import load_settings
+    from cordon_server.operations.components import component_list
+    from cordon_server.parts import model_components
+    from cordon_server.recognition.models.pack import load_pack
+
+    with _errors():
+        pack = load_pack(load_settings(config).recognition.model_pack)
+        listed = component_list(model_components(pack))
+    if as_json:
+        print(listed.decode())
+        return
+    for each in json.loads(listed):
+        print(f"{each['name']:<44} {each['version']:<14} {each['licence'][:60]}")
+
+
 def _secret(path: Path) -> str:
     """The first line of a file."""
     try:

@@ -313,6 +313,10 @@ class Settings(BaseSettings):
         return self.storage.data / "deployments"
 
     @property
+    def components_folder(self) -> Path:
+        return self.storage.data / "components"
+
+    @property
     def models_folder(self) -> Path:
         return self.storage.data / "models"
 

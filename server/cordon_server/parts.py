@@ -9,6 +9,7 @@ from cordon_server.acts import Act, AuditClass, Fact
 from cordon_server.authority.policy import Policy
 from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules, Needed
 from cordon_server.config import Settings
+from cordon_server.operations.components import Component, component_list, keep
 from cordon_server.recognition.analyse import AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
 from cordon_server.recognition.decide import DecisionRule
@@ -17,7 +18,7 @@ from cordon_server.recognition.gpu_decode import GpuDecoder, GpuPictures, open_g
 from cordon_server.recognition.limits import FrameLimits
 from cordon_server.recognition.load import LoadRules
 from cordon_server.recognition.models.cudart import load_cudart
-from cordon_server.recognition.models.pack import load_pack
+from cordon_server.recognition.models.pack import ModelPack, load_pack
 from cordon_server.recognition.models.prepare import prepare
 from cordon_server.recognition.models.sessions import Models, open_models
 from cordon_server.sessions.match_classes import MatchClasses
@@ -61,8 +62,20 @@ def open_pack(settings: Settings) -> Models:
     return open_models(prepared, settings.recognition.provider)
 
 
-def server_started(models: Models, policy: Policy) -> Act:
-    """That this server serves, and what it is made of: version, networks, policy (R12, R30)."""
+def model_components(pack: ModelPack) -> list[Component]:
+    """The networks as components (R30)."""
+    files = (pack.detector, pack.embedder)
+    return [Component("model", each.name, "", each.licence, each.sha256) for each in files]
+
+
+def keep_components(pack: ModelPack, settings: Settings) -> str:
+    """The digest of the list of all that this server is made of; the list is kept (R30)."""
+    return keep(component_list(model_components(pack)), settings.components_folder)
+
+
+def server_started(models: Models, policy: Policy, components: str) -> Act:
+    """That this server serves, and what it is made of: version, networks, policy, and the digest of
+    its component list (R12, R30)."""
     pack = models.pack
     files = {"detector": pack.detector, "embedder": pack.embedder}
     facts: dict[str, Fact] = {
@@ -71,6 +84,7 @@ def server_started(models: Models, policy: Policy) -> Act:
         "model": pack.model_id,
         "policy": policy.name,
         "policy_digest": policy.digest.hex(),
+        "components": components,
     }
     for part, file in files.items():
         facts |= {part: file.name, f"{part}_sha256": file.sha256, f"{part}_licence": file.licence}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -62,6 +63,10 @@ def test_when_the_server_ran_and_what_of_is_on_record(own_site: Site, tmp_path: 
     for part in ("detector", "embedder"):
         assert re.fullmatch("[0-9a-f]{64}", facts[f"{part}_sha256"])
         assert facts[f"{part}_licence"]
+    listed = (own_site.folder / "data" / "components" / f"{facts['components']}.json").read_bytes()
+    assert hashlib.sha256(listed).hexdigest() == facts["components"]
+    models = {each["sha256"] for each in json.loads(listed) if each["kind"] == "model"}
+    assert models == {facts["detector_sha256"], facts["embedder_sha256"]}
 
 
 @pytest.mark.serves("R12")

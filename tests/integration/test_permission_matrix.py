@@ -199,6 +199,7 @@ async def test_a_stream_is_the_camera_of_its_certificate(
     assert logged >= {str(machine.spiffe_id) for machine in machines}
 
 
+@pytest.mark.serves("R8")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "method",

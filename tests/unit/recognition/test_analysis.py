@@ -146,6 +146,7 @@ def test_every_stage_is_timed(models: Models, lfw: Path, gallery: ExactGallery) 
     assert all(seconds > 0 for stage, seconds in stages if stage != "track")
 
 
+@pytest.mark.serves("R21")
 def test_in_the_probe_picture_the_other_faces_are_beyond_recognition(
     models: Models, enroller: Enroller, lfw: Path
 ) -> None:
@@ -191,6 +192,7 @@ def _detail(image: np.ndarray) -> float:
     return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.CV_64F).var())
 
 
+@pytest.mark.serves("R21")
 def test_a_small_face_before_a_large_one_is_blurred_whole() -> None:
     image = np.random.default_rng(8).integers(0, 255, (200, 200, 3), np.uint8)
     large, small = Box(20, 20, 160, 160), Box(90, 120, 30, 30)
@@ -238,6 +240,7 @@ def test_a_portrait_enrols_as_its_own_probe(enroller: Enroller, models: Models, 
     assert examined.face_jpeg[:2] == b"\xff\xd8"
 
 
+@pytest.mark.serves("R23")
 def test_two_people_side_by_side_are_several_unless_a_point_tells(
     enroller: Enroller, lfw: Path
 ) -> None:
@@ -252,6 +255,7 @@ def test_two_people_side_by_side_are_several_unless_a_point_tells(
     assert float(second.template.vector @ alone) > 0.9
 
 
+@pytest.mark.serves("R23")
 def test_a_poor_photograph_is_refused_with_every_reason(enroller: Enroller, lfw: Path) -> None:
     image = decode_picture(_photograph(lfw, PEOPLE[0]))
     poor = cv2.GaussianBlur((image * 0.25).astype(np.uint8), (0, 0), 2.5)

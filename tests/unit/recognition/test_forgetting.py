@@ -120,6 +120,7 @@ def engine(analyser: TrackingAnalyser) -> Iterator[Engine]:
     assert engine.scheduler.stop(PATIENCE_S)
 
 
+@pytest.mark.serves("R1")
 def test_nobody_is_remembered_on_a_camera_that_sends_nothing(
     engine: Engine, analyser: TrackingAnalyser
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_pause_that_a_track_would_outlive_is_not_idleness() -> None:
     assert TrackerRules().lost_s_max < TRACKS_IDLE_S_MAX
 
 
+@pytest.mark.serves("R1")
 def test_nobody_is_remembered_when_the_stream_ends(
     engine: Engine, analyser: TrackingAnalyser
 ) -> None:
@@ -163,6 +165,7 @@ def test_nobody_is_remembered_when_the_stream_ends(
     assert analyser.kept == 0
 
 
+@pytest.mark.serves("R1")
 def test_a_frame_in_work_when_the_stream_ends_or_idles_leaves_nobody_behind(
     engine: Engine, analyser: TrackingAnalyser
 ) -> None:
@@ -190,6 +193,7 @@ def _without_gc() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.mark.serves("R1")
 @pytest.mark.parametrize("begins", [b"fine", b"bad", b"worse", b"bug"])
 def test_no_frame_is_kept_once_it_is_answered_whatever_became_of_it(
     engine: Engine, begins: bytes
@@ -205,6 +209,7 @@ def test_no_frame_is_kept_once_it_is_answered_whatever_became_of_it(
         assert sys.getrefcount(jpeg) == before
 
 
+@pytest.mark.serves("R1")
 def test_an_idle_worker_keeps_no_frame(engine: Engine) -> None:
     jpeg = b"fine" + bytes(100)
     before = sys.getrefcount(jpeg)

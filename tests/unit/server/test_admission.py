@@ -167,6 +167,7 @@ async def test_a_running_call_goes_on_while_its_session_is_renewed(desk: Desk) -
     assert desk.admission.judge(running(person)) == desk.clock() + RULES.idle_max
 
 
+@pytest.mark.serves("R27")
 def test_a_running_call_ends_with_the_training(desk: Desk) -> None:
     until = NOON + timedelta(minutes=7)
     desk.add(a_user("anna", PersonRole.OPERATOR, training_expire_time=until))

@@ -101,6 +101,7 @@ def test_the_table_of_moves_never_leads_back_and_ends_in_ended() -> None:
     assert set(MOVES) <= set(product(State, ACTS))
 
 
+@pytest.mark.serves("R7")
 @pytest.mark.parametrize(
     ("start", "end", "words"),
     [
@@ -144,6 +145,7 @@ async def test_a_window_of_a_day_or_less_that_is_not_over_is_taken(
     assert record.end_time - record.start_time <= DAY
 
 
+@pytest.mark.serves("R7")
 async def test_only_registered_cameras_that_are_not_revoked_are_taken(
     deployments: Deployments,
 ) -> None:
@@ -195,6 +197,7 @@ async def test_no_two_armed_deployments_share_a_camera(deployments: Deployments)
     assert (await arm(deployments, "c")).state is State.ARMED
 
 
+@pytest.mark.serves("R7")
 @pytest.mark.parametrize(
     ("hours", "is_open"), [(-1, False), (0, True), (3.9, True), (4, False), (30, False)]
 )

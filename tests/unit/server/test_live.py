@@ -14,6 +14,7 @@ from tests.unit.server.live_rooms import LiveSite, heard
 from tests.unit.server.rooms import a_frame, a_sighting, facing
 
 
+@pytest.mark.serves("R2")
 async def test_start_erases_what_a_crash_left_of_an_ended_deployment_and_loads_the_armed(
     live_site: LiveSite,
 ) -> None:
@@ -33,6 +34,7 @@ async def test_start_erases_what_a_crash_left_of_an_ended_deployment_and_loads_t
     assert "s-1" in live_site.scheduler.mailboxes["north"].gallery
 
 
+@pytest.mark.serves("R2")
 async def test_an_ended_deployment_leaves_no_file_but_its_record(live_site: LiveSite) -> None:
     opened = await live_site.armed()
     session = await live_site.connect()
@@ -66,6 +68,7 @@ async def test_of_two_who_end_it_at_once_one_is_told_that_it_has_ended(live_site
     assert sorted(type(answer).__name__ for answer in answers) == ["DeploymentRecord", "NotReady"]
 
 
+@pytest.mark.serves("R2")
 async def test_what_cannot_be_erased_is_said_and_not_passed_over(
     live_site: LiveSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -277,6 +277,7 @@ def may(roles: tuple[PersonRole, ...], service: str, method: str) -> bool:
     return bool(row.people & set(roles))
 
 
+@pytest.mark.serves("R8")
 def test_nobody_both_proposes_and_approves() -> None:
     for roles in compatible_sets():
         approves = may(roles, "DeploymentService", "ArmDeployment")

@@ -117,6 +117,7 @@ async def test_a_deployment_that_is_not_there_is_said_to_be_so() -> None:
         )
 
 
+@pytest.mark.serves("R8")
 @pytest.mark.parametrize("method", FOUR_EYES)
 async def test_neither_the_maker_nor_his_workstation_approves(method: str) -> None:
     """R8."""
