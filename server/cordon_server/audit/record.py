@@ -132,7 +132,6 @@ def root_at(txn: Transaction, size: int) -> bytes:
 
 def inclusion(txn: Transaction, index: int, size: int) -> list[bytes]:
     """The proof that a leaf is in the record of a size; raises `InvalidInput`."""
-    _check_size(txn, size, "size")
     if index >= size:
         raise InvalidInput(f"a record of {size} leaves has no leaf {index}", field="index")
     return tree.inclusion(index, size, _nodes(txn))
@@ -141,15 +140,9 @@ def inclusion(txn: Transaction, index: int, size: int) -> list[bytes]:
 def consistency(txn: Transaction, old: int, new: int) -> list[bytes]:
     """The proof that the record of one size is the beginning of that of another; raises
     `InvalidInput`."""
-    _check_size(txn, new, "size")
     if old > new:
         raise InvalidInput(f"{old} leaves are no beginning of {new}", field="first_size")
     return tree.consistency(old, new, _nodes(txn))
-
-
-def _check_size(txn: Transaction, size: int, field: str) -> None:
-    if size > (there := size_of(txn)):
-        raise InvalidInput(f"the record has {there} leaves and not {size}", field=field)
 
 
 def _nodes(txn: Transaction) -> tree.Node:

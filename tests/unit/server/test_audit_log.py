@@ -19,7 +19,7 @@ from cordon_server.audit import newest, record
 from cordon_server.audit.log import AuditLog
 from cordon_server.audit.personal import is_due, key_name
 from cordon_server.audit.room import accept, open_audit
-from cordon_server.domain import NotRecorded, StorageDamaged
+from cordon_server.domain import InvalidInput, NotRecorded, StorageDamaged
 from cordon_server.store.environment import Environment, Transaction
 from cordon_server.store.keyring import Label
 from tests.unit.server.acts_kept import a_begun_record, an_act, an_audit_log, exported
@@ -110,6 +110,7 @@ async def test_times_on_record_never_go_back_and_the_clock_that_did_is_on_record
 ) -> None:
     clock = Clock()
     async with an_audit_log(tmp_path, clock) as audit:
+        clock.advance(hours=1)
         await audit.record(an_act(1))
         clock.advance(hours=-3)
         await audit.record(an_act(2))
@@ -118,9 +119,34 @@ async def test_times_on_record_never_go_back_and_the_clock_that_did_is_on_record
 
         _, one, two, three = await audit.page(0, 10)
         assert verifier.verify(await exported(audit)).is_whole
-    assert (one.time, one.clock) == (NOON, None)
-    assert (two.time, two.clock) == (NOON, NOON - timedelta(hours=3))
-    assert (three.time, three.clock) == (NOON + timedelta(hours=1), None)
+    hour = timedelta(hours=1)
+    assert (one.time, one.clock) == (NOON + hour, None)
+    assert (two.time, two.clock) == (NOON + hour, NOON - 2 * hour)
+    assert (three.time, three.clock) == (NOON + 2 * hour, None)
+
+
+async def test_nothing_is_on_record_before_the_checkpoint_ahead_of_it(tmp_path: Path) -> None:
+    clock = Clock()
+    async with an_audit_log(tmp_path, clock) as audit:
+        await audit.record(an_act(1))
+        clock.advance(hours=2)
+        await audit.checkpoint()
+        clock.advance(hours=-1)
+        await audit.record(an_act(2))
+
+        (leaf,) = await audit.page(2, 1)
+        assert verifier.verify(await exported(audit)).is_whole
+    assert (leaf.time, leaf.clock) == (NOON + timedelta(hours=2), NOON + timedelta(hours=1))
+
+
+async def test_what_is_not_on_record_cannot_be_proven(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        with pytest.raises(InvalidInput, match="a record of 1 leaves has no leaf 1") as index:
+            await audit.inclusion(1)
+        with pytest.raises(InvalidInput, match="2 leaves are no beginning of 1") as size:
+            await audit.consistency(2)
+
+    assert (index.value.field, size.value.field) == ("index", "first_size")
 
 
 async def test_the_record_is_signed_every_hundred_leaves_and_at_each_change_of_state(
@@ -173,6 +199,15 @@ async def test_every_leaf_and_every_older_record_can_be_proven(tmp_path: Path) -
             proof = await audit.consistency(size)
             old = await _root(audit._environment, size)
             assert verifier.is_consistent(size, old, now.size, now.root, proof.hashes)
+
+
+async def test_a_leaf_that_is_missing_is_said_to_be(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        await audit.record(an_act())
+        await audit._environment.write(lambda txn: txn.delete(record.LEAVES, bytes(8)))
+
+        with pytest.raises(StorageDamaged, match="leaf 0 of the audit record is missing"):
+            await audit.page(0, 10)
 
 
 async def test_a_page_of_one_deployment_holds_its_leaves_alone(tmp_path: Path) -> None:

@@ -6,16 +6,19 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cordon_admin import verifier
 from cordon_server.audit import tree
-from cordon_server.audit.notes import Signer, checkpoint, read_checkpoint
-from cordon_server.domain import StorageDamaged
+from cordon_server.audit.notes import Signer, checkpoint, load_signer, read_checkpoint
+from cordon_server.domain import ConfigInvalid, StorageDamaged
+from cordon_server.identity.certificates import key_pem
 from tests.unit.server.rooms import NOON
 
 # certificate-transparency's cpp/merkletree/merkle_tree_test.cc, which every implementation of
@@ -194,6 +197,20 @@ def changed(proof: list[bytes], data: st.DataObject) -> list[list[bytes]]:
     return found
 
 
+def test_everything_begins_with_nothing_and_a_record_with_itself() -> None:
+    root = tree.root(5, NODES)
+
+    assert tree.consistency(0, 5, NODES) == tree.consistency(5, 5, NODES) == []
+    assert verifier.is_consistent(0, tree.EMPTY_ROOT, 5, root, [])
+    assert verifier.is_consistent(5, root, 5, root, [])
+    assert not verifier.is_consistent(0, root, 5, root, [])
+    assert not verifier.is_consistent(5, root, 5, bytes(32), [])
+    assert not verifier.is_consistent(5, root, 5, root, [root])
+    assert not verifier.is_consistent(6, root, 5, root, [])
+    assert not verifier.is_included(LEAVES[0], 5, 5, [], root)
+    assert not verifier.is_included(LEAVES[0], -1, 5, [], root)
+
+
 def test_a_proof_looks_up_no_more_than_the_logarithm_of_the_size() -> None:
     looked_up = 0
 
@@ -234,6 +251,38 @@ def test_a_note_of_ours_reads_back_and_nobody_elses_does() -> None:
             signer.opened(wrong)
     with pytest.raises(StorageDamaged):
         other.opened(note)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "site/log\n7\n",
+        "site/log\nseven\nAAAA\ncheckpoint 1 2026\n",
+        "site/log\n7\nAAAA\nchecked 1 2026\n",
+        "site/log\n7\n!\ncheckpoint 1 2026\n",
+    ],
+)
+def test_what_is_no_checkpoint_is_said_to_be_none(text: str) -> None:
+    signer = Signer("site/log", Ed25519PrivateKey.generate())
+
+    with pytest.raises(StorageDamaged, match="cannot be read"):
+        read_checkpoint(text)
+    with pytest.raises(verifier.FaultError):
+        verifier.read_note(signer.sign(text), verifier.read_key(signer.vkey))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"no key", key_pem(ec.generate_private_key(ec.SECP256R1()))],
+    ids=["missing", "empty", "junk", "of another kind"],
+)
+def test_a_signing_key_that_is_none_is_said_in_words(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "audit-key.pem"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(ConfigInvalid, match=r"put (it )?back"):
+        load_signer(file, "north.example")
 
 
 @pytest.mark.parametrize(
