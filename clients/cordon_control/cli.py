@@ -43,6 +43,8 @@ class Desk(LazyGroup):
         "look-up": Lazy("cordon_control.receipts:look_up", "Show what a receipt stands for."),
         "seed": Lazy("cordon_control.shift:seed", "Put a known case among the matches."),
         "shift-report": Lazy("cordon_control.shift:shift_report", "How people judged known cases."),
+        "pass": Lazy("cordon_control.volunteers:record_pass", "Say that a volunteer passes."),
+        "tpir": Lazy("cordon_control.volunteers:tpir", "How many volunteers were recognised."),
         **WORKSTATION,
     }
 

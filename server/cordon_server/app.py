@@ -311,7 +311,7 @@ async def running(
                 ledger,
                 complaint_route=settings.authority.complaint_route,
             ),
-            measurement=MeasurementServicer(live),
+            measurement=MeasurementServicer(live, clock=clock),
             watchlist=WatchlistServicer(live, settings.limits),
             deployments=DeploymentServicer(
                 deployments,

@@ -165,6 +165,11 @@ class DeviceLost(OurFault):
     """What the networks run on has failed and stays so; only a new start can mend it."""
 
 
+VOLUNTEER = "volunteer"
+"""The category of people who have agreed to be recognised, so that it can be measured how many are
+(R28). It is no policy's: whoever is in it is never an alert."""
+
+
 class ReasonCode(StrEnum):
     """Why a reference picture is refused, or what to look at although it is accepted."""
 

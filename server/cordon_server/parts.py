@@ -9,6 +9,7 @@ from cordon_server.acts import Act, AuditClass, Fact
 from cordon_server.authority.policy import Policy
 from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules, Needed
 from cordon_server.config import Settings
+from cordon_server.domain import VOLUNTEER
 from cordon_server.operations.components import Component, component_list, keep
 from cordon_server.recognition.analyse import AnalyserSettings
 from cordon_server.recognition.calibrate import Calibration, calibrated
@@ -146,7 +147,8 @@ def entry_rules(policy: Policy) -> EntryRules:
         categories={
             name: CategoryRule(category.entries_max, minors=category.minors)
             for name, category in policy.categories.items()
-        },
+        }
+        | {VOLUNTEER: CategoryRule()},
         needed=frozenset(map(Needed, listed.fields_needed)),
         rationale_characters_min=listed.rationale_characters_min,
         image_age_max=timedelta(days=listed.image_age_d_max) if listed.image_age_d_max else None,

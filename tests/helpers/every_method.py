@@ -75,6 +75,10 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
                 validate_only=True,
             ),
             "GetShiftReport": measurement_pb2.GetShiftReportRequest(parent=parent),
+            "RecordPass": measurement_pb2.RecordPassRequest(
+                parent=parent, external_ref=NOTHING, camera=camera
+            ),
+            "GetTpir": measurement_pb2.GetTpirRequest(parent=parent),
         },
         f"{_V1}DeploymentService": {
             "CreateDeployment": deployment_pb2.CreateDeploymentRequest(

@@ -27,7 +27,7 @@ ANSWERS = {
         "ALREADY_EXISTS": {"CameraService": "CreateCamera"},
         "FAILED_PRECONDITION": {
             "RecognitionService": "StreamFrames",
-            "MeasurementService": "SeedCase",
+            "MeasurementService": "SeedCase RecordPass",
             "DeploymentService": "ArmDeployment",
             "WatchlistService": "ReviewWatchlist",
         },

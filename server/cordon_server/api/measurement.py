@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+
 from cordon.v1 import measurement_pb2, measurement_pb2_grpc
 from cordon_server.api import convert
 from cordon_server.api.edge import Context, the_person
 from cordon_server.api.matches import scope
-from cordon_server.domain import InvalidInput, NotFound, NotReady
+from cordon_server.domain import VOLUNTEER, InvalidInput, NotFound, NotReady
 from cordon_server.matches.rates import Rate
+from cordon_server.matches.records import VolunteerRecord
 from cordon_server.matches.seeds import Case, OperatorResult
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live
@@ -16,8 +20,9 @@ from cordon_server.sessions.live import Live
 class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
     """Serves what is measured while people work."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, *, clock: Callable[[], datetime]) -> None:
         self._live = live
+        self._clock = clock
 
     async def SeedCase(  # noqa: N802  # gRPC's name
         self, request: measurement_pb2.SeedCaseRequest, context: Context
@@ -51,6 +56,72 @@ class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
         since = convert.optional_moment(request, "since", "since")
         results = await deployment.matches.seeds.report(since)
         return measurement_pb2.GetShiftReportResponse(results=map(_result, results))
+
+    async def RecordPass(  # noqa: N802  # gRPC's name
+        self, request: measurement_pb2.RecordPassRequest, context: Context
+    ) -> measurement_pb2.RecordPassResponse:
+        deployment = await self._live.opened(convert.deployment_of(request.parent))
+        user_id = the_person().user_id
+
+        async def act() -> measurement_pb2.RecordPassResponse:
+            self._live.check_open(deployment)
+            record = await self._pass(deployment, request, user_id)
+            await deployment.matches.volunteers.passed(record, dry_run=request.validate_only)
+            return measurement_pb2.RecordPassResponse(pass_time=convert.timestamp(record.time))
+
+        return await deployment.ledger.once(
+            scope("RecordPass"),
+            request.request_id,
+            request,
+            measurement_pb2.RecordPassResponse(),
+            act,
+        )
+
+    async def GetTpir(  # noqa: N802  # gRPC's name
+        self, request: measurement_pb2.GetTpirRequest, context: Context
+    ) -> measurement_pb2.GetTpirResponse:
+        deployment = await self._live.opened(convert.deployment_of(request.parent))
+        rates = await deployment.matches.volunteers.rates()
+        return measurement_pb2.GetTpirResponse(
+            rates=[
+                measurement_pb2.HourlyRate(
+                    camera=f"cameras/{each.camera_id}",
+                    start_time=convert.timestamp(each.hour),
+                    recognised=_rate(each.recognised),
+                )
+                for each in rates
+            ]
+        )
+
+    async def _pass(
+        self,
+        deployment: OpenDeployment,
+        request: measurement_pb2.RecordPassRequest,
+        user_id: str,
+    ) -> VolunteerRecord:
+        """The pass that is meant; raises what is wrong with it."""
+        camera_id, record = convert.last_part(request.camera), deployment.record
+        if camera_id not in record.cameras:
+            raise InvalidInput(
+                f"camera {camera_id} is not of this deployment; its cameras are: "
+                + ", ".join(record.cameras),
+                field="camera",
+            )
+        entry, _ = await deployment.watchlist.get(request.external_ref)
+        if entry.category != VOLUNTEER:
+            raise InvalidInput(
+                f"{entry.entry_id} is on the list and no volunteer; passes are of entries in the "
+                f"category {VOLUNTEER}",
+                reason="NO_VOLUNTEER",
+                field="external_ref",
+            )
+        now = self._clock()
+        time = convert.optional_moment(request, "pass_time", "pass_time") or now
+        if not record.start_time <= time <= now:
+            raise InvalidInput(
+                "a pass lies between the start of the deployment and now", field="pass_time"
+            )
+        return VolunteerRecord(entry.entry_id, camera_id, time, user_id)
 
 
 async def _case(deployment: OpenDeployment, request: measurement_pb2.SeedCaseRequest) -> Case:

@@ -199,6 +199,13 @@ RULES: dict[str, dict[str, Rule]] = {
         **_mutation,
     },
     "cordon.v1.GetShiftReportRequest": {"parent": _deployment},
+    "cordon.v1.RecordPassRequest": {
+        "parent": _deployment,
+        "external_ref": _subject["external_ref"],
+        "camera": _camera,
+        **_mutation,
+    },
+    "cordon.v1.GetTpirRequest": {"parent": _deployment},
     "cordon.v1.EnrolReferenceRequest": {"parent": _deployment, **_subject, **_mutation},
     "cordon.v1.ImportStart": {"parent": _deployment, **_mutation},
     "cordon.v1.CheckReferenceRequest": {

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from cordon_server.domain import ConfigInvalid
+from cordon_server.domain import VOLUNTEER, ConfigInvalid
 
 SHIPPED = ("uk-police", "eu-ai-act", "private-venue", "demo")
 """The profiles that come with Cordon, strictest first."""
@@ -135,6 +135,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for what, ids in (("purposes", self.purposes), ("categories", self.categories)):
             if not ids or "other" in ids:
                 raise ValueError(f"{what}: name at least one, and none called 'other' (R6, R7)")
+        if VOLUNTEER in self.categories:
+            raise ValueError(f"categories: {VOLUNTEER} is there in every policy; leave it out")
 
     @property
     def canonical(self) -> str:

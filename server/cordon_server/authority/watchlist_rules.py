@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist_records import AgeGroup, LawfulSource
-from cordon_server.domain import NotListable, Reason, ReasonCode
+from cordon_server.domain import VOLUNTEER, NotListable, Reason, ReasonCode
 
 ADULT_YEARS = 18
 NOBODY = Actor("", "")
@@ -144,6 +144,8 @@ def _entry(application: Application, rules: ListRules, now: datetime) -> Iterato
             ReasonCode.SOURCE_MISSING,
             f"say where the picture comes from: {', '.join(LawfulSource)} (R6)",
         )
+    if application.category == VOLUNTEER:
+        yield from _consent(given)
     if Needed.REQUESTER in entry.needed and not given.requester.strip():
         yield _broken(
             "requester", ReasonCode.REQUESTER_MISSING, "say who asked for the listing (R6)"
@@ -154,6 +156,21 @@ def _entry(application: Application, rules: ListRules, now: datetime) -> Iterato
         )
     yield from _age(application, entry, now.date())
     yield from _rationale(application, entry, now.date())
+
+
+def _consent(given: Particulars) -> Iterator[Broken]:
+    if given.lawful_source is not LawfulSource.SUBJECT:
+        yield _broken(
+            "lawful_source",
+            ReasonCode.SOURCE_MISSING,
+            f"a volunteer's picture comes from the volunteer: {LawfulSource.SUBJECT} (R28)",
+        )
+    if not given.rationale.strip():
+        yield _broken(
+            "rationale",
+            ReasonCode.RATIONALE_MISSING,
+            "say where the volunteer's consent is on file (R28)",
+        )
 
 
 def _age(application: Application, rules: EntryRules, today: date) -> Iterator[Broken]:

@@ -154,6 +154,8 @@ PERMISSIONS: dict[str, Permission] = {
     ),
     "/cordon.v1.MeasurementService/SeedCase": _supervision(_A.ALTERATION),
     "/cordon.v1.MeasurementService/GetShiftReport": _supervision(_A.CONSULTATION),
+    "/cordon.v1.MeasurementService/RecordPass": _matches(_A.COLLECTION),
+    "/cordon.v1.MeasurementService/GetTpir": _supervision(_A.CONSULTATION),
     "/cordon.v1.DeploymentService/CreateDeployment": Permission(
         _at(Role.ADMIN), _OFFICER, _A.ALTERATION
     ),

@@ -178,6 +178,16 @@ class RevisionRecord(msgspec.Struct, frozen=True):
     match: MatchRecord | None
 
 
+class VolunteerRecord(msgspec.Struct, frozen=True):
+    """That a volunteer passed a camera: as somebody says who was there, or as it was recognised."""
+
+    entry_id: str
+    camera_id: str
+    time: datetime
+    user_id: str = ""
+    """Who says so."""
+
+
 SEQUENCE_MAX = 2**64 - 1
 """Keys hold a sequence in eight bytes."""
 PROBES_MAX = 4
@@ -205,6 +215,10 @@ SEEDS = Table("seeds", SeedRecord)
 """By match."""
 SEED_RESULTS = Table("seed_results", SeedResultRecord)
 """By match and user."""
+PASSES = Table("passes", VolunteerRecord)
+"""Volunteers' passes as people declare them, in order."""
+RECOGNITIONS = Table("recognitions", VolunteerRecord)
+"""Volunteers' recognitions, in order."""
 
 TABLES = (
     REVISIONS,
@@ -218,6 +232,8 @@ TABLES = (
     SUPPRESSED,
     SEEDS,
     SEED_RESULTS,
+    PASSES,
+    RECOGNITIONS,
 )
 
 

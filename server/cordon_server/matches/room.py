@@ -13,6 +13,7 @@ from cordon_server.matches.review import Review, ReviewRule
 from cordon_server.matches.seeds import SeededCases
 from cordon_server.matches.silencing import Silencing
 from cordon_server.matches.suppression import Suppressions
+from cordon_server.matches.volunteers import Volunteers
 from cordon_server.store.environment import Environment
 
 
@@ -25,6 +26,7 @@ class Matches:
     outcomes: Outcomes
     seeds: SeededCases
     silenced: Suppressions
+    volunteers: Volunteers
 
 
 def open_matches(
@@ -63,4 +65,7 @@ def open_matches(
         clock=clock,
     )
     seeds = SeededCases(log, environment, clock=clock)
-    return Matches(log, review, outcomes, seeds, silencing.faces)
+    volunteers = Volunteers(
+        environment, deployment_id=deployment_id, recorder=recorder, clock=clock
+    )
+    return Matches(log, review, outcomes, seeds, silencing.faces, volunteers)

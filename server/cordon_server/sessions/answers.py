@@ -13,7 +13,7 @@ from datetime import datetime
 
 import structlog
 
-from cordon_server.domain import CordonError, Frame, FrameResult, Sighting
+from cordon_server.domain import VOLUNTEER, CordonError, Frame, FrameResult, Sighting
 from cordon_server.recognition.line import FrameFate, Outcome
 from cordon_server.sessions.camera import CameraSession
 from cordon_server.sessions.deployment import OpenDeployment
@@ -53,9 +53,12 @@ class Answers:
             if sighting.candidate.entry_id in deployment.gallery
             and not _is_silenced(deployment, sighting)
         )
+        volunteers = tuple(each for each in listed if each.candidate.category == VOLUNTEER)
+        alerts = tuple(each for each in listed if each.candidate.category != VOLUNTEER)
         try:
             deployment.check_open(self._clock())
-            new = await self._log(deployment, session, outcome.frame, listed)
+            new = await self._log(deployment, session, outcome.frame, alerts)
+            await _keep_volunteers(deployment, outcome.frame, volunteers)
         except CordonError as error:
             log.error("match.not_logged", deployment=session.deployment_id, error=error.message)
             answer = replace(outcome, fate=FrameFate.REJECTED, result=None, error=error)
@@ -81,6 +84,17 @@ class Answers:
                 )
                 visits.logged(session.stream, news, logged, now_s)
         return tuple(each.sighting for each in news if each.betters is None)
+
+
+async def _keep_volunteers(
+    deployment: OpenDeployment, frame: Frame, sightings: tuple[Sighting, ...]
+) -> None:
+    """Keeps who of the volunteers was recognised; what a full disk loses costs no alert."""
+    try:
+        await deployment.matches.volunteers.seen(frame, sightings)
+    except CordonError as error:
+        name = deployment.record.deployment_id
+        log.error("volunteer.not_kept", deployment=name, error=error.message)
 
 
 def _is_silenced(deployment: OpenDeployment, sighting: Sighting) -> bool:

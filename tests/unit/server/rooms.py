@@ -16,6 +16,7 @@ from cordon_server.acts import Act
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules
 from cordon_server.domain import (
+    VOLUNTEER,
     Box,
     Candidate,
     Frame,
@@ -42,7 +43,12 @@ OFFICER = Actor("olga", "spiffe://site.local/admin/first")
 SECOND = Actor("otto", "spiffe://site.local/admin/second")
 """Who reviews and approves."""
 ENTRY_RULES = EntryRules(
-    {"wanted": CategoryRule(), "missing": CategoryRule(minors=True), "barred": CategoryRule()}
+    {
+        "wanted": CategoryRule(),
+        "missing": CategoryRule(minors=True),
+        "barred": CategoryRule(),
+        VOLUNTEER: CategoryRule(),
+    }
 )
 """A policy that asks for nothing but a category."""
 POOR = ReasonCode.BLURRED

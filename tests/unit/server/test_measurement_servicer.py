@@ -52,7 +52,7 @@ async def test_a_case_looks_like_a_match_to_operators_and_is_reported_to_supervi
     await streaming(live_site)
     receipts = cast(Receipts, None)
     matches = MatchServicer(live_site.live, receipts, subscribers_max=3)
-    measurement = MeasurementServicer(live_site.live)
+    measurement = MeasurementServicer(live_site.live, clock=live_site.clock)
 
     trial = await measurement.SeedCase(a_case(validate_only=True), CONTEXT)
     placed = await measurement.SeedCase(a_case(), CONTEXT)
@@ -87,9 +87,10 @@ async def test_a_case_that_would_be_known_for_one_is_refused(
     live_site: LiveSite, changed: dict[str, object], reason: str
 ) -> None:
     await streaming(live_site)
+    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
 
     with pytest.raises(CordonError) as refused:
-        await MeasurementServicer(live_site.live).SeedCase(a_case(**changed), CONTEXT)
+        await servicer.SeedCase(a_case(**changed), CONTEXT)
 
     assert refused.value.reason == reason
 
@@ -99,6 +100,6 @@ async def test_there_are_no_cases_where_nothing_is_armed(live_site: LiveSite) ->
     sit_down("sue", PersonRole.SUPERVISOR)
 
     with pytest.raises(CordonError) as refused:
-        await MeasurementServicer(live_site.live).SeedCase(a_case(), CONTEXT)
+        await MeasurementServicer(live_site.live, clock=live_site.clock).SeedCase(a_case(), CONTEXT)
 
     assert refused.value.reason == "NOT_READY"

@@ -52,6 +52,8 @@ INTENDED = {
     "cordon.v1.ReceiptService/LookUpReceipt": (R, f"{OP} {SUP}"),
     "cordon.v1.MeasurementService/SeedCase": (R, SUP),
     "cordon.v1.MeasurementService/GetShiftReport": (R, SUP),
+    "cordon.v1.MeasurementService/RecordPass": (R, f"{OP} {SUP}"),
+    "cordon.v1.MeasurementService/GetTpir": (R, SUP),
     "cordon.v1.DeploymentService/CreateDeployment": (A, WO),
     "cordon.v1.DeploymentService/GetDeployment": (f"{R} {A}", ANY),
     "cordon.v1.DeploymentService/ListDeployments": (f"{R} {A}", ANY),
@@ -121,7 +123,7 @@ NEED_FRESH = {
 }
 NEED_TRAINING = {
     *("SubscribeMatches", "GetMatch", "ListMatches", "GetMatchImages", "ClaimMatch"),
-    *("AdjudicateMatch", "RecordOutcome", "IssueReceipt", "LookUpReceipt"),
+    *("AdjudicateMatch", "RecordOutcome", "IssueReceipt", "LookUpReceipt", "RecordPass"),
 }
 
 

@@ -80,6 +80,7 @@ def test_whatever_is_changed_in_a_profile_changes_its_digest(demo: str) -> None:
         ("[notice]\n", "[colours]\nsky = 'blue'\n\n[notice]\n", "colours"),
         ("needed = false\n", "", "needed"),
         ("[categories.barred]\n", "[categories.other]\n", "R6"),
+        ("[categories.barred]\n", "[categories.volunteer]\n", "every policy"),
         ("[categories.barred]\n", "[categories.Barred]\n", "categories"),
         ("trial = ", "other = ", "R7"),
         ('trial = "Trial with people who have agreed to it"\n', "", "purposes"),
