@@ -36,6 +36,7 @@ _FOUND = {
     "Decision": "decision",
     "Outcome": "outcome",
     "Complaints": "complaint_route",
+    "Record held": "held",
 }
 
 
@@ -69,6 +70,8 @@ def look_up(
     server: ServerOption = None,
 ) -> None:
     """Show what a receipt's code stands for: when and where, what was decided, where to complain.
+
+    The record of the match is held from then on, where it is still there.
 
     \b
     Example:
@@ -116,4 +119,5 @@ def _record(response: receipt_pb2.LookUpReceiptResponse) -> dict[str, Any]:
         "decision": decision_word(response.decision) if decided else None,
         "outcome": outcome_word(response.outcome),
         "complaint_route": response.complaint_route,
+        "held": response.held,
     }

@@ -308,6 +308,7 @@ async def running(
                 receipts,
                 deployments,
                 live,
+                holds,
                 ledger,
                 complaint_route=settings.authority.complaint_route,
             ),

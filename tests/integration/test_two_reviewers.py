@@ -141,4 +141,5 @@ def test_two_people_decide_blind_at_two_desks(desks: Desks) -> None:
     assert outcome["outcome"] == found["outcome"] == "stopped-confirmed"
     assert (found["name"], found["decision"]) == (own["name"], "true")
     assert found["location"] == "a test bench"
+    assert found["held"]
     assert "A-17" not in json.dumps(found)

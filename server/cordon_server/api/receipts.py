@@ -7,8 +7,11 @@ from cordon_server.api import convert, match_messages
 from cordon_server.api.edge import Context
 from cordon_server.api.matches import scope, the_reviewer
 from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.records import Actor
 from cordon_server.matches.receipts import Receipts
+from cordon_server.sessions.holds import Holds
 from cordon_server.sessions.live import Live
+from cordon_server.sessions.receipt_holds import hold_for_receipt
 from cordon_server.store.requests import RequestLedger
 
 
@@ -20,6 +23,7 @@ class ReceiptServicer(receipt_pb2_grpc.ReceiptServiceServicer):
         receipts: Receipts,
         deployments: Deployments,
         live: Live,
+        holds: Holds,
         ledger: RequestLedger,
         *,
         complaint_route: str,
@@ -27,6 +31,7 @@ class ReceiptServicer(receipt_pb2_grpc.ReceiptServiceServicer):
         self._receipts = receipts
         self._deployments = deployments
         self._live = live
+        self._holds = holds
         self._ledger = ledger
         self._complaint_route = complaint_route
 
@@ -52,9 +57,11 @@ class ReceiptServicer(receipt_pb2_grpc.ReceiptServiceServicer):
     async def LookUpReceipt(  # noqa: N802  # gRPC's name
         self, request: receipt_pb2.LookUpReceiptRequest, context: Context
     ) -> receipt_pb2.LookUpReceiptResponse:
+        reviewer = the_reviewer()
+
         async def act() -> receipt_pb2.LookUpReceiptResponse:
             record = await self._receipts.look_up(
-                request.code, the_reviewer(), dry_run=request.validate_only
+                request.code, reviewer, dry_run=request.validate_only
             )
             deployment = await self._deployments.get(record.deployment_id)
             response = receipt_pb2.LookUpReceiptResponse(
@@ -65,6 +72,14 @@ class ReceiptServicer(receipt_pb2_grpc.ReceiptServiceServicer):
                 issue_time=convert.timestamp(record.issue_time),
                 decision=match_messages.DECISIONS_BACK[record.decision],
                 complaint_route=self._complaint_route,
+                held=await hold_for_receipt(
+                    self._live,
+                    self._holds,
+                    record.deployment_id,
+                    record.match_id,
+                    Actor(reviewer.user_id, reviewer.machine),
+                    dry_run=request.validate_only,
+                ),
             )
             if record.outcome is not None:
                 response.outcome = match_messages.OUTCOMES_BACK[record.outcome]

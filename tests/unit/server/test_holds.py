@@ -13,6 +13,7 @@ from cordon_server.authority.manifest import MANIFEST, Manifest
 from cordon_server.domain import AlreadyExists, NotFound, NotReady, NotRecorded, StorageDamaged
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.holds import HOLDS, Holds
+from cordon_server.sessions.receipt_holds import hold_for_receipt
 from cordon_server.store.environment import Environment
 from cordon_server.store.keyring import Keyring, Label
 from cordon_server.store.sealed_files import SealedFiles
@@ -226,3 +227,26 @@ async def test_who_was_listed_is_told_for_as_long_as_is_stated(
     clock.advance(days=1)
     assert await manifest.forget_old() == 1
     assert await manifest.find("market", "s-1") is None
+
+
+@pytest.mark.serves("R29")
+async def test_who_asks_with_a_receipt_has_the_match_held_as_long_as_nobody_lifts_it(
+    live_site: LiveSite, matched: OpenDeployment, holds: Holds, acts: ActsKept
+) -> None:
+    async def asked(match_id: int = 1, *, dry_run: bool = False) -> bool:
+        return await hold_for_receipt(
+            live_site.live, holds, "market", match_id, OFFICER, dry_run=dry_run
+        )
+
+    assert not await asked(dry_run=True)
+    assert not await asked(7), "there is no such match"
+    assert acts.actions == []
+    assert await asked()
+    assert await asked()
+    assert acts.actions == ["hold.placed"]
+    await matched.log.purge(1)
+    assert await asked(), "what is held stays"
+    (hold,) = await holds.page("", 9)
+    await holds.lift(hold.hold_id, WHY, OFFICER, dry_run=False)
+
+    assert not await asked()
