@@ -39,6 +39,7 @@ MODULES = {
     "g16_soak": ("g16",),
     "faults": ("faults",),
     "identity": ("identity",),
+    "sealing": ("sealing",),
     "latency": ("latency",),
     "thresholds": ("thresholds",),
 }
