@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.site import Site, free_port
+from tests.helpers.site import Site, free_port, init_site
 
 
 def _run(site: Site, *options: str, config: Path | None = None) -> str:
@@ -18,21 +18,43 @@ def _run(site: Site, *options: str, config: Path | None = None) -> str:
 
 
 @pytest.mark.slow
-def test_a_port_in_use_is_named(site: Site, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    port = free_port()
-    site.cordon("server", "init", str(other), "--bind", "127.0.0.1", "--port", str(port))
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site", free_port())
+    init_site(site)
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
+        taken.bind(("127.0.0.1", site.port))
         taken.listen()
-        words = _run(site, config=other / "cordon.toml")
-    assert f"127.0.0.1:{port} cannot be bound" in words
+        words = _run(site)
+    assert f"127.0.0.1:{site.port} cannot be bound" in words
     assert "ss -ltnp" in words
 
 
 @pytest.mark.slow
 def test_two_servers_never_share_a_data_directory(site: Site) -> None:
     assert "another server is running on" in _run(site, "--port", "0")
+
+
+@pytest.mark.slow
+@pytest.mark.serves("R12")
+def test_a_record_that_was_put_back_keeps_the_server_from_starting_until_it_is_accepted(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path / "site", free_port())
+    init_site(site)
+    config = ("--config", str(site.folder / "cordon.toml"))
+    record = site.folder / "data" / "audit" / "data.mdb"
+    before = record.read_bytes()
+    site.cordon("server", "renew", *config)
+    record.write_bytes(before)
+
+    refused = _run(site)
+    accepted = site.cordon("server", "accept-record", *config)
+    told = _run(site, "--provider", "cuda")
+
+    assert "the audit record has 1 leaves and had 2" in refused
+    assert "cordon server accept-record" in refused
+    assert "goes on after 1 leaves; 2 had been signed" in accepted.stdout
+    assert "audit record" not in told  # that far it comes now
 
 
 @pytest.mark.slow
