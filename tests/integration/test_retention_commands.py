@@ -60,6 +60,25 @@ def test_forgetting_is_proven_by_a_signed_note(site: Site, volunteers: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.serves("R1", "R2")
+def test_what_was_left_behind_spoils_the_proof(site: Site, volunteers: Path) -> None:
+    left = site.folder / "data" / "left-behind"
+    left.write_bytes(b"before" + min(volunteers.iterdir()).read_bytes()[2_000:4_000])
+    try:
+        prove = ("admin", "prove-forgetting", str(volunteers))
+        done = site.cordon(*prove, identity=site.approver, code=1)
+    finally:
+        left.unlink()
+
+    findings = json.loads(done.stdout)
+    assert findings["is_forgotten"] is False
+    for search in ("while_armed", "after_end"):
+        assert findings[search]["found"].keys() == {"jpeg"}
+    assert not findings["backup"]["searched"]["found"]
+    assert "should not be there" in done.stderr
+
+
+@pytest.mark.slow
 def test_a_proof_takes_pictures_of_one_face_each_and_two_of_them(
     site: Site, volunteers: Path
 ) -> None:
