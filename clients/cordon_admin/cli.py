@@ -13,6 +13,8 @@ class Nouns(LazyGroup):
     table = {  # noqa: RUF012 - the base declares it ClassVar
         "camera": Lazy("cordon_admin.camera:app", "The cameras that the server knows."),
         "deployment": Lazy("cordon_admin.deployment:app", "One place, one window, one list."),
+        "signing-key": Lazy("cordon_admin.signing_key:app", "Your key, to authorise with."),
+        "policy": Lazy("cordon_admin.policy:app", "What bounds every deployment."),
         "watchlist": Lazy("cordon_admin.watchlist:app", "Who may be looked for."),
         "user": Lazy("cordon_admin.user:app", "The people, and what each may do."),
         "cert": Lazy("cordon_admin.cert:app", "Certificates of machines."),

@@ -1,40 +1,37 @@
-"""`cordon admin deployment`: makes, arms and ends deployments."""
+"""`cordon admin deployment`: asks for deployments and shows them; the moves stand beside it."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from cordon.v1 import deployment_pb2
 from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
-from cordon_admin import deployment_papers
+from cordon_admin import deployment_moves, deployment_papers
+from cordon_admin import deployment_terms as terms
 from cordon_admin.listed import was_listed
 from cordon_admin.records import DEPLOYMENT_COLUMNS, DEPLOYMENT_DETAILS, deployment_record
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
-    ConfirmOption,
     DryRunOption,
     IdentityOption,
     OutputOption,
     ServerOption,
-    confirm,
     identity_for,
     new_app,
     run,
 )
 from cordon_client.errors import ClientError, ExitCode
-from cordon_client.names import camera_name, deployment_name, short, user_name
+from cordon_client.names import deployment_name, short, user_name
 from cordon_client.output import Format, emit, talk
-from cordon_client.times import parse_time
 
 if TYPE_CHECKING:
     from cordon_client.identity import ClientIdentity
 
 app = new_app(
-    """One place, one window of time, one watchlist.
+    """One place, one window of time, one watchlist; asked for by one person, signed by another.
 
     \b
     Example:
@@ -43,6 +40,7 @@ app = new_app(
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
+UPDATE = "cordon admin deployment update --help"
 
 
 @app.command()
@@ -52,18 +50,19 @@ def create(
     camera: Annotated[
         list[str], typer.Option("--camera", metavar="NAME", help="One it may use; repeat it.")
     ],
-    threshold: Annotated[
-        float, typer.Option("--threshold", help="Lowest score that is a match; 0: the model's.")
-    ] = 0.0,
-    start: Annotated[
-        str | None, typer.Option("--start", metavar="TIME", help="Not before this; else now.")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--end", metavar="TIME", help="Not after this.")
-    ] = None,
-    hours: Annotated[
-        float | None, typer.Option("--hours", help="In place of --end: how long; else 24.")
-    ] = None,
+    threshold: terms.ThresholdOption = None,
+    start: terms.StartOption = None,
+    end: terms.EndOption = None,
+    hours: terms.HoursOption = None,
+    purpose: terms.PurposeOption = None,
+    justification: terms.JustificationOption = None,
+    accountable: terms.AccountableOption = None,
+    zone: terms.ZoneOption = None,
+    impact_assessment: terms.AssessmentOption = None,
+    impact_owner: terms.AssessmentOwnerOption = None,
+    impact_review: terms.AssessmentReviewOption = None,
+    notice_exemption: terms.ExemptionOption = None,
+    urgent: terms.UrgentOption = None,
     assign: Annotated[
         list[str] | None,
         typer.Option("--assign", metavar="USER", help="One who works on it; repeat it."),
@@ -73,31 +72,102 @@ def create(
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Make a deployment. Nobody is recognised before it has a watchlist and is armed.
+    """Make a deployment. Nobody is recognised before it is signed by another person and armed.
 
     A TIME reads like "2026-01-31 18:00" (local) or 2026-01-31T18:00:00Z.
 
     \b
     Example:
       cordon admin deployment create market --location "Market Street" \\
-        --camera north-gate --camera south-gate --hours 6 --assign anna
+        --camera north-gate --camera south-gate --hours 6 --assign anna \\
+        --justification "Thefts on market days" --accountable "Chief Inspector Vale"
     """
     who = identity_for("admin", identity, server)
-    start_time, end_time = _window(start, end, hours)
+    start_time, end_time = terms.window(start, end, hours)
+    deployment, _ = terms.wanted(
+        location=location,
+        camera=camera,
+        threshold=threshold,
+        start_time=start_time,
+        end_time=end_time,
+        purpose=purpose,
+        justification=justification,
+        accountable=accountable,
+        zone=zone,
+        impact=terms.assessment(impact_assessment, impact_owner, impact_review),
+        exemption=notice_exemption,
+        urgent=urgent,
+    )
+    deployment.assignees.extend(user_name(given) for given in assign or ())
     request = deployment_pb2.CreateDeploymentRequest(
         deployment_id=short(name),
-        deployment=deployment_pb2.Deployment(
-            location=location,
-            cameras=[camera_name(given) for given in camera],
-            threshold=threshold,
-            start_time=_stamp(start_time),
-            end_time=_stamp(end_time),
-            assignees=[user_name(given) for given in assign or ()],
-        ),
+        deployment=deployment,
         request_id=new_request_id(),
         validate_only=dry_run,
     )
     run(_create(who, request, output))
+
+
+@app.command()
+def update(
+    name: NameArgument,
+    location: Annotated[
+        str | None, typer.Option("--location", help="Where in the world, for people.")
+    ] = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option("--camera", metavar="NAME", help="All that it may use; repeat it."),
+    ] = None,
+    threshold: terms.ThresholdOption = None,
+    start: terms.StartOption = None,
+    end: terms.EndOption = None,
+    hours: terms.HoursOption = None,
+    purpose: terms.PurposeOption = None,
+    justification: terms.JustificationOption = None,
+    accountable: terms.AccountableOption = None,
+    zone: terms.ZoneOption = None,
+    impact_assessment: terms.AssessmentOption = None,
+    impact_owner: terms.AssessmentOwnerOption = None,
+    impact_review: terms.AssessmentReviewOption = None,
+    notice_exemption: terms.ExemptionOption = None,
+    urgent: terms.UrgentOption = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Change what is asked for. What was submitted or authorised is void, and a draft again.
+
+    \b
+    Example:
+      cordon admin deployment update market --hours 4
+    """
+    who = identity_for("admin", identity, server)
+    start_time, end_time = terms.window(start, end, hours)
+    deployment, fields = terms.wanted(
+        location=location,
+        camera=camera,
+        threshold=threshold,
+        start_time=start_time,
+        end_time=end_time,
+        purpose=purpose,
+        justification=justification,
+        accountable=accountable,
+        zone=zone,
+        impact=terms.assessment(impact_assessment, impact_owner, impact_review),
+        exemption=notice_exemption,
+        urgent=urgent,
+    )
+    if not fields:
+        raise ClientError("Nothing is to change.", hint=UPDATE, exit_code=ExitCode.USAGE)
+    request = deployment_pb2.UpdateDeploymentRequest(
+        name=deployment_name(name),
+        deployment=deployment,
+        update_mask=FieldMask(paths=fields),
+        request_id=new_request_id(),
+        validate_only=dry_run,
+    )
+    run(_update(who, request, output))
 
 
 @app.command("list")
@@ -148,7 +218,8 @@ def assign(
 ) -> None:
     """Say who works on a deployment: nobody else sees its list or its matches.
 
-    Operators, supervisors and watchlist officers have to be assigned; who makes it is.
+    Operators, supervisors and watchlist officers have to be assigned; who makes it is. Before it
+    is armed, others than were signed for make the signature void.
 
     \b
     Example:
@@ -170,49 +241,8 @@ def assign(
     run(_assign(identity_for("admin", identity, server), request, output))
 
 
-@app.command()
-def arm(
-    name: NameArgument,
-    dry_run: DryRunOption = False,
-    output: OutputOption = Format.TABLE,
-    identity: IdentityOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Load the watchlist and let the cameras in.
-
-    \b
-    Example:
-      cordon admin deployment arm market
-    """
-    request = deployment_pb2.ArmDeploymentRequest(
-        name=deployment_name(name), request_id=new_request_id(), validate_only=dry_run
-    )
-    run(_arm(identity_for("admin", identity, server), request, output))
-
-
-@app.command()
-def end(
-    name: NameArgument,
-    confirmed: ConfirmOption = None,
-    dry_run: DryRunOption = False,
-    output: OutputOption = Format.TABLE,
-    identity: IdentityOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Stop recognition and destroy the watchlist and the match log. Cannot be undone.
-
-    \b
-    Example:
-      cordon admin deployment end market
-    """
-    who = identity_for("admin", identity, server)
-    if not dry_run:
-        consequence = f"The watchlist and the match log of {short(name)} will be destroyed."
-        confirm(short(name), confirmed, consequence)
-    request = deployment_pb2.EndDeploymentRequest(
-        name=deployment_name(name), request_id=new_request_id(), validate_only=dry_run
-    )
-    run(_end(who, request, output))
+for _move in deployment_moves.COMMANDS:
+    app.command()(_move)
 
 
 for _paper in deployment_papers.COMMANDS:
@@ -230,10 +260,21 @@ async def _create(
         return
     _emit_one(response.deployment, output)
     talk(
-        "Next: its watchlist, then arm it.\n"
+        "Next: its watchlist, then put it before an authorising officer.\n"
         f"  cordon admin watchlist import {request.deployment_id} FOLDER --category CATEGORY\n"
-        f"  cordon admin deployment arm {request.deployment_id}"
+        f"  cordon admin deployment submit {request.deployment_id}"
     )
+
+
+async def _update(
+    identity: ClientIdentity, request: deployment_pb2.UpdateDeploymentRequest, output: Format
+) -> None:
+    async with connected(identity) as channel:
+        response = await call(DeploymentServiceStub(channel).UpdateDeployment, request)
+    if request.validate_only:
+        talk(f"Deployment {short(request.name)} could be changed so; nothing was changed.")
+        return
+    _emit_one(response.deployment, output)
 
 
 async def _list(identity: ClientIdentity, output: Format) -> None:
@@ -267,56 +308,5 @@ async def _assign(
     _emit_one(response.deployment, output)
 
 
-async def _arm(
-    identity: ClientIdentity, request: deployment_pb2.ArmDeploymentRequest, output: Format
-) -> None:
-    async with connected(identity) as channel:
-        # Loading a long watchlist takes a while.
-        method = DeploymentServiceStub(channel).ArmDeployment
-        response = await call(method, request, timeout_s=300)
-    if request.validate_only:
-        talk(f"Deployment {short(request.name)} could be armed; nothing was changed.")
-        return
-    _emit_one(response.deployment, output)
-
-
-async def _end(
-    identity: ClientIdentity, request: deployment_pb2.EndDeploymentRequest, output: Format
-) -> None:
-    async with connected(identity) as channel:
-        method = DeploymentServiceStub(channel).EndDeployment
-        response = await call(method, request, timeout_s=300)
-    if request.validate_only:
-        talk(f"Deployment {short(request.name)} could be ended; nothing was changed.")
-        return
-    _emit_one(response.deployment, output)
-
-
 def _emit_one(deployment: deployment_pb2.Deployment, output: Format) -> None:
     emit([deployment_record(deployment)], DEPLOYMENT_DETAILS, output, single=True)
-
-
-def _window(
-    start: str | None, end: str | None, hours: float | None
-) -> tuple[datetime | None, datetime | None]:
-    """What was asked for; None leaves it to the server (now, and 24 hours later)."""
-    if end is not None and hours is not None:
-        raise ClientError(
-            "--end and --hours say the same thing twice.",
-            hint="cordon admin deployment create --help",
-            exit_code=ExitCode.USAGE,
-        )
-    start_time = parse_time(start) if start else None
-    if end is not None:
-        return start_time, parse_time(end)
-    if hours is not None:
-        return start_time, (start_time or datetime.now(UTC)) + timedelta(hours=hours)
-    return start_time, None
-
-
-def _stamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

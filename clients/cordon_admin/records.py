@@ -51,14 +51,37 @@ DEPLOYMENT_DETAILS = {
     "Name": "id",
     "Location": "location",
     "State": "state",
+    "Purpose": "purpose",
+    "Why": "justification",
+    "Accountable": "accountable_person",
+    "Urgent": "urgent",
+    "No notice because": "notice_exemption",
+    "Impact assessment": "impact_assessment_words",
     "Cameras": "camera_ids",
+    "Zones": "zone_words",
     "Assigned": "assignee_ids",
     "Threshold": "threshold",
     "From": "start_time",
     "Until": "end_time",
     "Made": "create_time",
+    "Submitted": "submit_time",
+    "Requester": "requester",
+    "Policy": "policy",
+    "Policy digest": "policy_digest",
+    "List digest": "list_digest",
+    "Model": "model",
+    "Forecast": "forecast",
+    "Authorised": "sign_time",
+    "Officer": "officer",
+    "Authority until": "expire_time",
+    "Authority digest": "digest",
+    "Notice at": "notice_place",
+    "Published": "publish_time",
     "Armed": "arm_time",
+    "Halted": "halt_time",
+    "Halted by": "halt_cause",
     "Ended": "ended_time",
+    "Erased": "erase_time",
     "Subjects": "entry_count",
     "Pictures": "reference_count",
     "Matches": "match_count",
@@ -154,17 +177,63 @@ def deployment_record(deployment: deployment_pb2.Deployment) -> dict[str, Any]:
         "state": enum_word(state, "DEPLOYMENT_STATE"),
         "cameras": list(deployment.cameras),
         "camera_ids": [short(name) for name in deployment.cameras],
-        "assignees": list(deployment.assignees),
-        "assignee_ids": [short(name) for name in deployment.assignees],
         "threshold": rounded(deployment.threshold),
         "start_time": moment(deployment, "start_time"),
         "end_time": moment(deployment, "end_time"),
         "create_time": moment(deployment, "create_time"),
         "arm_time": moment(deployment, "arm_time"),
         "ended_time": moment(deployment, "ended_time"),
+        "erase_time": moment(deployment, "erase_time"),
+        "assignees": list(deployment.assignees),
+        "assignee_ids": [short(name) for name in deployment.assignees],
+        "purpose": deployment.purpose or None,
+        "justification": deployment.justification or None,
+        "accountable_person": deployment.accountable_person or None,
+        "urgent": deployment.urgent,
+        "notice_exemption": deployment.notice_exemption or None,
+        **_authority_record(deployment),
         "entry_count": deployment.entry_count,
         "reference_count": deployment.reference_count,
         "match_count": deployment.match_count,
+    }
+
+
+def _authority_record(deployment: deployment_pb2.Deployment) -> dict[str, Any]:
+    """What was asked for in writing and what was signed; None where it is not there."""
+    zones = [
+        f"{short(zone.camera)}="
+        + ":".join(f"{rounded(point.x)},{rounded(point.y)}" for point in zone.points)
+        for zone in deployment.zones
+    ]
+    submission, authority = deployment.submission, deployment.authority
+    assessment, halting = deployment.impact_assessment, deployment.halting
+    cause = deployment_pb2.HaltCause.Name(halting.cause)
+    has_assessment = deployment.HasField("impact_assessment")
+    return {
+        "zones": zones,
+        "zone_words": zones or None,
+        "impact_assessment_sha256": assessment.document_sha256.hex() or None,
+        "impact_assessment_owner": assessment.owner or None,
+        "impact_assessment_review_time": moment(assessment, "review_time"),
+        "impact_assessment_words": assessment.owner if has_assessment else None,
+        "requester": submission.requester or None,
+        "requester_machine": submission.requester_machine or None,
+        "submit_time": moment(submission, "submit_time"),
+        "policy": submission.policy or None,
+        "policy_digest": submission.policy_digest.hex() or None,
+        "list_digest": submission.list_digest.hex() or None,
+        "model": submission.model or None,
+        "forecast": submission.forecast or None,
+        "officer": authority.officer or None,
+        "officer_machine": authority.officer_machine or None,
+        "sign_time": moment(authority, "sign_time"),
+        "expire_time": moment(authority, "expire_time"),
+        "digest": authority.digest.hex() or None,
+        "signature": authority.signature.hex() or None,
+        "notice_place": deployment.notice.place or None,
+        "publish_time": moment(deployment.notice, "publish_time"),
+        "halt_time": moment(halting, "halt_time"),
+        "halt_cause": enum_word(cause, "HALT_CAUSE") if halting.cause else None,
     }
 
 

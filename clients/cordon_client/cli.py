@@ -138,17 +138,19 @@ def run(coroutine: Coroutine[Any, Any, ExitCode | None], debug: bool = False) ->
         raise typer.Exit(code)
 
 
-def confirm(name: str, given: str | None, consequence: str) -> None:
+def confirm(
+    name: str, given: str | None, consequence: str, *, warning: str = "This cannot be undone."
+) -> None:
     """Goes on only if the object's name was given or is typed now (exit code 2 otherwise)."""
     if given is None and sys.stdin.isatty():
-        print(f"{consequence} This cannot be undone.", file=sys.stderr)
+        print(f"{consequence} {warning}", file=sys.stderr)
         # Not input(): its prompt goes to standard output, among the data.
         print(f"Type {name} to go on: ", end="", file=sys.stderr, flush=True)
         given = sys.stdin.readline()
     if given is None:
         raise ClientError(
             f"{name} was not confirmed.",
-            why=f"{consequence} This cannot be undone, and there is no terminal to ask at.",
+            why=f"{consequence} {warning} There is no terminal to ask at.",
             hint=again("--confirm", name),
             exit_code=ExitCode.USAGE,
         )

@@ -215,6 +215,14 @@ async def _identity_service(
         yield IdentityServiceStub(channel), (("authorization", f"Bearer {session.token}"),)
 
 
+def signed_in_user(identity: ClientIdentity) -> str:
+    """ "users/{user}" of whoever is signed in at the workstation; a ClientError where nobody is."""
+    session = load_session(identity.folder)
+    if session is None:
+        raise nobody_signed_in(identity)
+    return session.user
+
+
 def nobody_signed_in(identity: ClientIdentity) -> ClientError:
     """Says how to sign in."""
     return ClientError(

@@ -38,6 +38,7 @@ class Desk(LazyGroup):
     table: ClassVar[Mapping[str, Lazy]] = {
         "claim": Lazy("cordon_control.decide:claim", "Take a match and save its pictures."),
         "adjudicate": Lazy("cordon_control.decide:adjudicate", "Record your judgement on a match."),
+        "halt": Lazy("cordon_control.halt:halt", "Stop recognition at once."),
         "outcome": Lazy("cordon_control.decide:outcome", "Record what came of a match."),
         "receipt": Lazy("cordon_control.receipts:receipt", "Make a code for a person stopped."),
         "look-up": Lazy("cordon_control.receipts:look_up", "Show what a receipt stands for."),

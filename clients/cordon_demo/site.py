@@ -23,6 +23,7 @@ from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
 from cordon.v1.identity_pb2_grpc import IdentityServiceStub
 from cordon.v1.machine_pb2_grpc import MachineServiceStub
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
+from cordon_client.authority import authority_digest
 from cordon_client.channel import call, connected, explained, new_request_id, open_channel
 from cordon_client.errors import ClientError, ExitCode
 from cordon_client.identity import (
@@ -32,7 +33,13 @@ from cordon_client.identity import (
     write_private,
 )
 from cordon_client.passwords import new_password
-from cordon_client.person import sign_in
+from cordon_client.person import sign_in, signed_in_user
+from cordon_client.signing_key import (
+    make_signing_key,
+    possession,
+    public_bytes,
+    sign_authority,
+)
 from cordon_demo.children import CORDON
 from cordon_demo.portraits import find_face
 
@@ -106,6 +113,8 @@ async def arm(site: Site, plan: Plan) -> None:
         hours = timedelta(seconds=plan.seconds) + timedelta(hours=2)
         deployment = deployment_pb2.Deployment(
             location="Demonstration street",
+            justification="To see the whole of it at work",
+            accountable_person="Whoever runs the demonstration",
             cameras=[f"cameras/{name}" for name in site.cameras],
             assignees=[f"users/{CONTROL}"],
         )
@@ -120,9 +129,40 @@ async def arm(site: Site, plan: Plan) -> None:
         )
         for wanted in plan.wanted:
             await _enrol(channel, wanted, is_walking=wanted in plan.walking)
-    async with connected(site.approver) as channel:
         await call(
-            DeploymentServiceStub(channel).ArmDeployment,
+            deployments.SubmitDeployment,
+            deployment_pb2.SubmitDeploymentRequest(name=DEPLOYMENT, request_id=new_request_id()),
+        )
+    await _authorise(site.approver)
+
+
+async def _authorise(approver: ClientIdentity) -> None:
+    """Another person signs what was asked for with a key of his own, and arms it."""
+    user = signed_in_user(approver)
+    key = make_signing_key(approver.folder, user)
+    async with connected(approver) as channel:
+        stub = DeploymentServiceStub(channel)
+        await call(
+            stub.RegisterSigningKey,
+            deployment_pb2.RegisterSigningKeyRequest(
+                public_key=public_bytes(key),
+                signature=possession(key, user),
+                request_id=new_request_id(),
+            ),
+        )
+        shown = await call(stub.GetDeployment, deployment_pb2.GetDeploymentRequest(name=DEPLOYMENT))
+        digest = authority_digest(shown.deployment)
+        await call(
+            stub.AuthoriseDeployment,
+            deployment_pb2.AuthoriseDeploymentRequest(
+                name=DEPLOYMENT,
+                digest=digest,
+                signature=sign_authority(key, digest),
+                request_id=new_request_id(),
+            ),
+        )
+        await call(
+            stub.ArmDeployment,
             deployment_pb2.ArmDeploymentRequest(name=DEPLOYMENT, request_id=new_request_id()),
         )
 

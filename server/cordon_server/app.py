@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 from grpc_health.v1 import health as health_service
@@ -41,6 +41,7 @@ from cordon_server.api.server import (
 from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.audit.room import open_audit
 from cordon_server.authority.cameras import Cameras
+from cordon_server.authority.clock import CLOCK, KeptClock
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.manifest import MANIFEST, Manifest
 from cordon_server.authority.policy import load_policy
@@ -55,6 +56,7 @@ from cordon_server.identity.hierarchy import load_authority
 from cordon_server.identity.issuance import Issuer
 from cordon_server.identity.keys import SIGNING_KEYS, SigningKeys
 from cordon_server.identity.names import Role
+from cordon_server.identity.officer_keys import OFFICER_KEYS, OfficerKeys
 from cordon_server.identity.passwords import Passwords
 from cordon_server.identity.people import People
 from cordon_server.identity.rates import (
@@ -95,11 +97,14 @@ from cordon_server.recognition.load import Load
 from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.sessions.deployment import DeploymentOpener
 from cordon_server.sessions.forgetting import Forgetting
+from cordon_server.sessions.ground import Ground
 from cordon_server.sessions.holds import HOLDS, Holds
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.load_watch import LoadWatch
 from cordon_server.sessions.makers import makers
+from cordon_server.sessions.moves import Moves
 from cordon_server.sessions.proof import Prover
+from cordon_server.sessions.stops import Stops
 from cordon_server.store.environment import Environment
 from cordon_server.store.lock import locked
 from cordon_server.store.requests import REQUESTS, RequestLedger
@@ -124,6 +129,8 @@ REGISTRY_TABLES = (
     *RECEIPT_TABLES,
     MANIFEST,
     HOLDS,
+    OFFICER_KEYS,
+    CLOCK,
 )
 
 
@@ -176,11 +183,13 @@ async def running(
         )
         stack.push_async_callback(registry.close)
         cameras = Cameras(registry, count_max=settings.limits.cameras_max, clock=clock)
+        kept_clock = KeptClock(registry, wall=clock)
+        officer_keys = OfficerKeys(registry, clock=clock)
         deployments = Deployments(
             registry,
+            policy,
             open_max=settings.limits.deployments_open_max,
-            window_max=timedelta(hours=settings.limits.window_hours_max),
-            clock=clock,
+            clock=kept_clock.now,
         )
         ledger = RequestLedger(registry, clock=clock)
         receipts = Receipts(registry, site=settings.site, recorder=audit, clock=clock)
@@ -275,7 +284,8 @@ async def running(
                 settings.recognition.weights,
             ),
             tasks=tasks,
-            clock=clock,
+            clock=kept_clock.now,
+            wall=clock,
             tell=metrics.frame_answered,
         )
         metrics.watch(
@@ -300,6 +310,16 @@ async def running(
             clock=clock,
         )
         live.before_end = forgetting.before_end
+        ground = Ground(
+            deployments,
+            live,
+            audit,
+            kept_clock,
+            models.pack.model_id,
+            officer_keys.find,
+        )
+        moves, stops = Moves(ground), Stops(ground)
+        live.on_list_change = moves.list_changes
         health = add_services(
             server,
             recognition=RecognitionServicer(live, settings.limits, audit, clock),
@@ -317,7 +337,10 @@ async def running(
             deployments=DeploymentServicer(
                 deployments,
                 live,
+                moves,
+                stops,
                 ledger,
+                officer_keys,
                 threshold_default=models.pack.score_threshold,
                 check_user=users.get,
                 on_assigned=calls.look_again,
@@ -379,8 +402,9 @@ async def running(
 
         await asyncio.to_thread(warm_up, models, settings)
         await forgetting.clear_up()
-        await live.start()
-        guarding.append(tasks.create_task(forgetting.run()))
+        await stops.settle()
+        live.start()
+        guarding += [tasks.create_task(each) for each in (forgetting.run(), stops.run())]
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
         for each in (models, pictures):
@@ -402,6 +426,7 @@ async def running(
             await server.stop(settings.listen.grace_s)
             for task in guarding:
                 task.cancel()
+            await kept_clock.keep(always=True)
             await asyncio.to_thread(scheduler.stop, settings.listen.grace_s)
             await live.close()
             await audit.note(Act(AuditClass.NONE, "server.stopped"))

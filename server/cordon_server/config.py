@@ -126,8 +126,6 @@ class Limits(_Section):
     """Pictures of one subject."""
     image_bytes_max: int = Field(12 * 2**20, ge=1024, le=12 * 2**20)
     """Largest reference picture."""
-    window_hours_max: float = Field(24.0, gt=0)
-    """Longest window of a deployment (R2)."""
 
 
 class People(_Section):

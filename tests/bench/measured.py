@@ -165,7 +165,7 @@ def measured_server(
         identities = asyncio.run(_add_cameras(site, names))
         deployment = site.add_deployment(*names)
         enrol(site, deployment)
-        site.cordon("admin", "deployment", "arm", deployment)
+        site.arm(deployment)
         yield MeasuredServer(site, deployment, identities)
         site.stop(signal.SIGTERM)
     finally:

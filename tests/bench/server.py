@@ -41,6 +41,6 @@ def server_under_test(bench: Bench) -> Iterator[ServerUnderTest]:
         portrait = str(asset_path("astronaut"))
         enrol = ("admin", "watchlist", "enrol", deployment, "portrait", portrait)
         site.cordon(*enrol, "--category", "wanted")
-        site.cordon("admin", "deployment", "arm", deployment)
+        site.arm(deployment)
         yield ServerUnderTest(site, identity)
         site.stop(signal.SIGTERM)

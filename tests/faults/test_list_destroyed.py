@@ -60,7 +60,7 @@ async def _a_deployment_with_matches(site: Site) -> str:
     deployment = site.add_deployment(camera)
     people = crowd_in_order()[: LISTED + SPARE]
     assert await list_people(site, deployment, people) >= LISTED
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     async with channel_of(identity) as channel:
         stream = Stream(channel)
         await stream.hello()

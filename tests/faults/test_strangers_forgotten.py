@@ -64,7 +64,7 @@ async def test_of_five_thousand_strangers_nothing_is_written_anywhere(
     deployment = site.add_deployment(*(name for name, _ in cameras))
     listed = await list_people(site, deployment, crowd_in_order()[: LISTED + SPARE])
     assert listed >= LISTED
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     site.stop()
     shutil.rmtree(site.witness)  # of the listed, who are on disk as they should be
     site.start()

@@ -4,6 +4,7 @@ nothing: what it names is not there, or is there already.
 
 from __future__ import annotations
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2
@@ -88,6 +89,22 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
             "GetDeployment": deployment_pb2.GetDeploymentRequest(name=parent),
             "ListDeployments": deployment_pb2.ListDeploymentsRequest(),
             "AssignDeployment": deployment_pb2.AssignDeploymentRequest(name=parent, add=[user]),
+            "UpdateDeployment": deployment_pb2.UpdateDeploymentRequest(
+                name=parent,
+                deployment=deployment_pb2.Deployment(cameras=[camera]),
+                update_mask=FieldMask(paths=["cameras"]),
+            ),
+            "SubmitDeployment": deployment_pb2.SubmitDeploymentRequest(name=parent),
+            "AuthoriseDeployment": deployment_pb2.AuthoriseDeploymentRequest(
+                name=parent, digest=bytes(32), signature=bytes(64)
+            ),
+            "PublishNotice": deployment_pb2.PublishNoticeRequest(name=parent, place="nowhere"),
+            "HaltDeployment": deployment_pb2.HaltDeploymentRequest(name=parent),
+            "ResumeDeployment": deployment_pb2.ResumeDeploymentRequest(name=parent),
+            "RegisterSigningKey": deployment_pb2.RegisterSigningKeyRequest(
+                public_key=bytes(32), signature=bytes(64)
+            ),
+            "GetPolicy": deployment_pb2.GetPolicyRequest(),
             "ArmDeployment": deployment_pb2.ArmDeploymentRequest(name=parent),
             "EndDeployment": deployment_pb2.EndDeploymentRequest(name=parent, validate_only=True),
         },

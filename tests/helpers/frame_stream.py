@@ -68,5 +68,5 @@ def armed(site: Site, *cameras: str) -> str:
     picture = shared_data("lfw", "deepfunneled", "Alek_Wek", "Alek_Wek_0001.jpg")
     enrol = ("admin", "watchlist", "enrol", deployment, "listed", str(picture))
     site.cordon(*enrol, "--category", "wanted")
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     return deployment

@@ -16,7 +16,7 @@ ANSWERS = {
         "NOT_FOUND": {
             "MatchService": "GetMatch GetMatchImages ClaimMatch AdjudicateMatch RecordOutcome",
             "ReceiptService": "IssueReceipt LookUpReceipt",
-            "DeploymentService": "CreateDeployment AssignDeployment",
+            "DeploymentService": "CreateDeployment UpdateDeployment AssignDeployment",
             "WatchlistService": "GetEntry RemoveEntry ApproveEntry",
             "CameraService": "GetCamera RevokeCamera",
             "RetentionService": "PlaceHold LiftHold GetHold",
@@ -28,10 +28,12 @@ ANSWERS = {
         "FAILED_PRECONDITION": {
             "RecognitionService": "StreamFrames",
             "MeasurementService": "SeedCase RecordPass",
-            "DeploymentService": "ArmDeployment",
+            "DeploymentService": "SubmitDeployment AuthoriseDeployment PublishNotice ArmDeployment"
+            " HaltDeployment ResumeDeployment",
             "WatchlistService": "ReviewWatchlist",
         },
         "INVALID_ARGUMENT": {
+            "DeploymentService": "RegisterSigningKey",
             "WatchlistService": "EnrolReference",
             "RetentionService": "ProveForgetting",
             "MachineService": "IssueCertificate",

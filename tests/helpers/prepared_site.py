@@ -169,15 +169,15 @@ class Desk:
     ) -> None:
         """A draft that this person made there and these others work on."""
         record = DeploymentRecord(
-            name,
-            "a test bench",
-            (camera,),
-            0.47,
-            self.now,
-            self.now + timedelta(hours=2),
-            self.now,
-            Actor(user_id, str(machine.spiffe_id)),
+            location="a test bench",
+            cameras=(camera,),
+            threshold=0.47,
+            start_time=self.now,
+            end_time=self.now + timedelta(hours=2),
             assignees=(user_id, *assignees),
+            deployment_id=name,
+            create_time=self.now,
+            creator=Actor(user_id, str(machine.spiffe_id)),
         )
         self._txn.put(DEPLOYMENTS, name.encode(), record)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from cordon_client.identity import write_private
 from cordon_client.passwords import VARIABLE
-from tests.helpers import people
+from tests.helpers import arming, people
 from tests.helpers.scrape import scraped
 
 CORDON = (sys.executable, "-m", "cordon_client.main")
@@ -116,7 +116,9 @@ class Site:
     def _identity_for(self, arguments: tuple[str, ...]) -> Path:
         """Of whoever may do what a command does."""
         match arguments:
-            case ("admin", "deployment", "arm" | "end", *_):
+            case ("admin", "deployment", "authorise" | "arm" | "halt" | "resume" | "end", *_):
+                return self.approver
+            case ("admin", "signing-key", *_):
                 return self.approver
             case ("admin", "watchlist", "review" | "approve", *_):
                 return self.approver
@@ -180,8 +182,12 @@ class Site:
         _ = self.operator  # who is registered with his first desk
         named = [part for camera in cameras for part in ("--camera", camera)]
         create = ("admin", "deployment", "create", name, "--location", "a test bench")
-        self.cordon(*create, *named, "--assign", "operator", *options)
+        self.cordon(*create, *arming.ASKED, *named, "--assign", "operator", *options)
         return name
+
+    def arm(self, deployment: str) -> None:
+        """Arms a draft, once one person has submitted it and another has signed."""
+        arming.arm(self.officer, self.approver, deployment)
 
     def start(self, *options: str) -> None:
         """Starts the server and waits until it serves."""

@@ -30,7 +30,7 @@ def test_lfw_through_the_server_is_as_good_as_offline_and_good_enough(
     camera, identity = site.add_camera("lfw")
     deployment = site.add_deployment(camera)
     refused = _import(site, deployment, draw, tmp_path)
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     pictures = _stream(site, identity, draw, tmp_path)
     matches = _follow(site, deployment)
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +15,6 @@ from cryptography import x509
 from PIL import Image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.helpers.site import Site
 
 pytestmark = pytest.mark.slow  # Each runs commands as processes.
@@ -97,19 +96,55 @@ def test_what_cannot_be_undone_wants_the_name(site: Site) -> None:
 def test_a_deployment_lives_from_draft_to_its_end(site: Site, portrait: Path) -> None:
     camera = site.add_camera()[0]
     name = site.add_deployment(camera, options=("--hours", "2", "--threshold", "0.5"))
+    zone = f"{camera}=0.25,0.25:0.75,0.75"
 
-    empty = site.cordon("admin", "deployment", "arm", name, code=7)
+    deployment = ("admin", "deployment")
+    empty = site.cordon(*deployment, "submit", name, code=7)
     site.cordon("admin", "watchlist", "enrol", name, "A-17", str(portrait), "--category", "wanted")
-    armed = site.cordon_json("admin", "deployment", "arm", name)
-    listed = site.cordon_json("admin", "deployment", "list")
-    ended = site.cordon_json("admin", "deployment", "end", name, "--confirm", name)
+    unsigned = site.cordon(*deployment, "arm", name, code=7)
+    submitted = site.cordon_json(*deployment, "submit", name)
+    key = site.cordon_json("admin", "signing-key", "make")
+    site.cordon("admin", "signing-key", "make", "--replace")
+    unconfirmed = site.cordon(*deployment, "authorise", name, code=2)
+    site.cordon(*deployment, "authorise", name, "--dry-run")
+    authorised = site.cordon_json(*deployment, "authorise", name, "--confirm", name)
+    changed = site.cordon_json(*deployment, "update", name, "--hours", "1", "--zone", zone)
+    site.arm(name)
+    published = site.cordon_json(*deployment, "publish", name, "--at", "the market's gate")
+    site.cordon("control", "halt", name)
+    halted = site.cordon_json(*deployment, "halt", name)
+    resumed = site.cordon_json(*deployment, "resume", name)
+    listed = site.cordon_json(*deployment, "list")
+    ended = site.cordon_json(*deployment, "end", name, "--confirm", name)
 
-    assert "hint" in empty.stderr or "cordon" in empty.stderr
-    assert armed["state"] == "armed"
-    assert (armed["entry_count"], armed["threshold"]) == (1, 0.5)
-    assert name in [deployment["id"] for deployment in listed]
-    assert ended["state"] == "ended"
-    assert site.cordon_json("admin", "deployment", "show", name)["state"] == "ended"
+    assert "cordon admin watchlist import" in empty.stderr
+    assert f"cordon admin deployment submit {name}" in unsigned.stderr
+    assert submitted["state"] == "submitted"
+    assert submitted["list_digest"]
+    assert len(bytes.fromhex(key["public_key"])) == 32
+    assert Path(key["file"]).stat().st_mode & 0o777 == 0o600
+    assert f"--confirm {name}" in unconfirmed.stderr
+    assert (authorised["state"], authorised["officer"]) == ("authorised", "users/approver")
+    assert (changed["state"], changed["digest"], changed["zones"]) == ("draft", None, [zone])
+    assert published["notice_place"] == "the market's gate"
+    assert (halted["state"], halted["halt_cause"]) == ("halted", "person")
+    assert (resumed["state"], resumed["halt_cause"]) == ("armed", None)
+    assert (resumed["entry_count"], resumed["threshold"]) == (1, 0.5)
+    assert name in [each["id"] for each in listed]
+    assert ended["state"] == "erased"
+    assert site.cordon_json(*deployment, "show", name)["state"] == "erased"
+
+
+@pytest.mark.serves("R25")
+def test_the_policy_is_explained_and_its_digest_checked(site: Site) -> None:
+    table = site.cordon("admin", "policy", "check")
+    policy = site.cordon_json("admin", "policy", "check")
+    site.cordon("admin", "policy", "check", "--digest", policy["digest"])
+    other = site.cordon("admin", "policy", "check", "--digest", "0" * 64, code=7)
+
+    assert "authority.window_h_max" in table.stdout
+    assert policy["policy"]["name"] == "demo"
+    assert policy["digest"] in other.stderr
 
 
 def test_an_end_and_hours_together_are_a_usage_error(site: Site) -> None:

@@ -194,4 +194,4 @@ def arm(site: Site, camera: str, folder: Path) -> None:
     deployment = site.add_deployment(camera)
     enrolled = ("admin", "watchlist", "enrol", deployment, "A-17", str(portrait))
     site.cordon(*enrolled, "--category", "wanted")
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)

@@ -74,7 +74,7 @@ def armed_camera(site: Site, folder: Path) -> tuple[str, str, Path]:
     listing = folder / "list.csv"
     listing.write_text(f"external_ref,image,category\nross,{person},wanted\n")
     site.cordon("admin", "watchlist", "import", deployment, str(listing))
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     return camera, deployment, identity
 
 
@@ -141,7 +141,7 @@ def test_a_camera_waits_for_its_deployment_and_then_streams(site: Site, tmp_path
     person = shared_data("friends_yakhyo", "faces", "Ross.png")
     (tmp_path / "list.csv").write_text(f"external_ref,image,category\nross,{person},wanted\n")
     site.cordon("admin", "watchlist", "import", deployment, str(tmp_path / "list.csv"))
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     code, _ = camera.end()
 
     assert code == 0

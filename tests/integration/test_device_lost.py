@@ -115,8 +115,7 @@ async def test_a_lost_gpu_is_told_to_health_cameras_and_the_log_and_nothing_runs
             deployment = await asyncio.to_thread(site.add_deployment, name)
             enrol = ("admin", "watchlist", "enrol", deployment, "x", str(asset_path("astronaut")))
             await asyncio.to_thread(site.cordon, *enrol, "--category", "wanted")
-            arm = ("admin", "deployment", "arm", deployment)
-            await asyncio.to_thread(site.cordon, *arm)
+            await asyncio.to_thread(site.arm, deployment)
             async with channel_of(site.admin) as people, channel_of(identity) as channel:
                 camera = Camera(channel)
                 await camera.greet()

@@ -28,6 +28,7 @@ from tests.foreign.clients import (
     Json,
     grpc_js,
 )
+from tests.helpers import arming
 from tests.helpers.site import Site
 
 CAMERAS = "cordon.v1.CameraService"
@@ -111,6 +112,8 @@ def story(request: pytest.FixtureRequest, site: Site) -> Iterator[Story]:
 async def arm(story: Story, name: str) -> None:
     deployment = {
         "location": "Test street",
+        "justification": "to see what happens",
+        "accountablePerson": "whoever runs the tests",
         "cameras": [f"cameras/{name}"],
         "assignees": ["users/operator"],
     }
@@ -124,6 +127,9 @@ async def arm(story: Story, name: str) -> None:
     }
     enrolled = await story.ask(f"{WATCHLISTS}/EnrolReference", request)
     assert enrolled["outcome"] == "ENROL_OUTCOME_ACCEPTED"
+    await story.ask(f"{DEPLOYMENTS}/SubmitDeployment", {"name": story.deployment})
+    # A signature is made of what was shown, in whatever language: here by the test's own hand.
+    await asyncio.to_thread(arming.authorise, story.approver, name)
     await story.ask(f"{DEPLOYMENTS}/ArmDeployment", {"name": story.deployment})
 
 

@@ -60,7 +60,7 @@ def armed(site: Site, camera: str) -> str:
     portrait = shared_data("lfw", "deepfunneled", "Alek_Wek", "Alek_Wek_0001.jpg")
     enrol = ("admin", "watchlist", "enrol", deployment, "s-1", str(portrait))
     site.cordon(*enrol, "--category", "wanted")
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     return deployment
 
 

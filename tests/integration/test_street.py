@@ -55,7 +55,7 @@ def test_two_walkers_of_the_first_second_are_found_in_the_last_two_and_nobody_el
     camera, identity = site.add_camera("street")
     deployment = site.add_deployment(camera)
     _enrol_walkers(site, deployment, frames, tmp_path)
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
 
     first = len(frames) - 2 * CLIP_FPS
     _stream_pictures(site, identity, frames[first:], tmp_path / "last")
@@ -83,7 +83,7 @@ def test_friends_in_a_scene_are_found_and_a_hundred_others_are_not(
     decoys = [(each.name, min(each.glob("*.jpg"))) for each in others if each.is_dir()][:120]
     enrolled = _enrol(site, deployment, decoys, tmp_path / "decoys.csv", may_reject=True)
     assert enrolled >= 100
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
 
     # Every second frame as a still: no frame depends on how busy this machine is.
     _stream_pictures(site, identity, list(_jpegs(scene))[::2], tmp_path / "scene")

@@ -68,7 +68,7 @@ def _watched_scene(
     rows = (f"{still.stem},{still},wanted" for still in stills)
     listing.write_text("\n".join(["external_ref,image,category", *rows]))
     site.cordon("admin", "watchlist", "import", deployment, str(listing))
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     desk = site.identity("control", "desk")
 
     run = ("camera", "run", "--file", str(scene), pace, "--json")

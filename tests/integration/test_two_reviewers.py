@@ -93,7 +93,7 @@ def two_matches(site: Site, folder: Path) -> Desks:
     deployment = site.add_deployment(camera, options=("--assign", "operator-2"))
     enrol = ("enrol", deployment, "A-17", str(pictures / "0.jpg"), "--category", "wanted")
     site.cordon("admin", "watchlist", *enrol)
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     site.cordon("camera", "run", "--folder", str(pictures), identity=identity)
     return Desks(site, deployment, site.operator, ben, folder)
 

@@ -58,7 +58,7 @@ def make_scene(site: Site, tmp_path: Path) -> Scene:
     reference = str(pictures / "0.jpg")
     enrol = ("enrol", deployment, "A-17", reference, "--category", "wanted")
     site.cordon("admin", "watchlist", *enrol)
-    site.cordon("admin", "deployment", "arm", deployment)
+    site.arm(deployment)
     return Scene(site, deployment, identity, pictures, site.identity("control", "anna"))
 
 

@@ -11,7 +11,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cordon.v1 import (
     camera_pb2,
-    deployment_pb2,
     match_pb2,
     recognition_pb2,
     watchlist_pb2,
@@ -19,8 +18,6 @@ from cordon.v1 import (
 from cordon_server.api.errors import status_of
 from cordon_server.authority.records import (
     CameraRecord,
-    DeploymentRecord,
-    State,
 )
 from cordon_server.domain import FaceCounts, InvalidInput, Quality, Reason, ReasonCode
 from cordon_server.recognition.line import FrameFate, Outcome
@@ -38,11 +35,7 @@ HALT_REASONS = {
     HaltReason.WINDOW_CLOSED: recognition_pb2.HALT_REASON_WINDOW_CLOSED,
     HaltReason.CAMERA_REVOKED: recognition_pb2.HALT_REASON_CAMERA_REVOKED,
     HaltReason.SERVER_STOPPING: recognition_pb2.HALT_REASON_SERVER_STOPPING,
-}
-STATES = {
-    State.DRAFT: deployment_pb2.DEPLOYMENT_STATE_DRAFT,
-    State.ARMED: deployment_pb2.DEPLOYMENT_STATE_ARMED,
-    State.ENDED: deployment_pb2.DEPLOYMENT_STATE_ENDED,
+    HaltReason.DEPLOYMENT_HALTED: recognition_pb2.HALT_REASON_DEPLOYMENT_HALTED,
 }
 REASON_CODES = {
     code: watchlist_pb2.ReasonCode.Value(f"REASON_CODE_{code.name}") for code in ReasonCode
@@ -130,31 +123,6 @@ def _camera_live(session: CameraSession) -> camera_pb2.CameraLive:
     if counts.last_frame_time is not None:
         live.last_frame_time.CopyFrom(timestamp(counts.last_frame_time))
     return live
-
-
-def deployment(
-    record: DeploymentRecord, *, entries: int, references: int, matches: int
-) -> deployment_pb2.Deployment:
-    """A deployment with its counts."""
-    message = deployment_pb2.Deployment(
-        name=f"deployments/{record.deployment_id}",
-        location=record.location,
-        state=STATES[record.state],
-        cameras=[f"cameras/{camera_id}" for camera_id in record.cameras],
-        threshold=record.threshold,
-        start_time=timestamp(record.start_time),
-        end_time=timestamp(record.end_time),
-        create_time=timestamp(record.create_time),
-        entry_count=entries,
-        reference_count=references,
-        match_count=matches,
-        assignees=[f"users/{user_id}" for user_id in record.assignees],
-    )
-    if record.arm_time is not None:
-        message.arm_time.CopyFrom(timestamp(record.arm_time))
-    if record.ended_time is not None:
-        message.ended_time.CopyFrom(timestamp(record.ended_time))
-    return message
 
 
 def quality(measures: Quality) -> match_pb2.FaceQuality:

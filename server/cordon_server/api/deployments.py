@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from cordon.v1 import deployment_pb2, deployment_pb2_grpc
-from cordon_server.api import convert
+from cordon_server.api import convert, convert_deployment
 from cordon_server.api.edge import Context, caller, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.authority.deployments import Deployments
-from cordon_server.authority.records import Actor, DeploymentRecord, State
+from cordon_server.authority.records import DeploymentRecord
+from cordon_server.authority.terms import Actor, HaltCause
+from cordon_server.identity.officer_keys import OfficerKeys
 from cordon_server.sessions.live import Live
+from cordon_server.sessions.moves import Authorisation, Moves
+from cordon_server.sessions.stops import Stops
 from cordon_server.store.requests import RequestLedger
 
-Mutation = deployment_pb2.ArmDeploymentRequest | deployment_pb2.EndDeploymentRequest
+R = TypeVar("R")
 
 
 class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
@@ -23,7 +28,10 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         self,
         deployments: Deployments,
         live: Live,
+        moves: Moves,
+        stops: Stops,
         ledger: RequestLedger,
+        officer_keys: OfficerKeys,
         *,
         threshold_default: float,
         check_user: Callable[[str], Awaitable[object]],
@@ -33,7 +41,10 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         told when people were assigned or are not any more."""
         self._deployments = deployments
         self._live = live
+        self._moves = moves
+        self._stops = stops
         self._ledger = ledger
+        self._officer_keys = officer_keys
         self._threshold_default = threshold_default
         self._check_user = check_user
         self._on_assigned = on_assigned
@@ -41,30 +52,20 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
     async def CreateDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.CreateDeploymentRequest, context: Context
     ) -> deployment_pb2.CreateDeploymentResponse:
-        wanted = request.deployment
-
-        async def act() -> deployment_pb2.CreateDeploymentResponse:
-            record = await self._deployments.create(
-                request.deployment_id,
-                location=wanted.location,
-                cameras=tuple(dict.fromkeys(map(convert.last_part, wanted.cameras))),
-                threshold=wanted.threshold or self._threshold_default,
-                start_time=convert.optional_moment(wanted, "start_time", "deployment.start_time"),
-                end_time=convert.optional_moment(wanted, "end_time", "deployment.end_time"),
-                creator=_actor(),
-                assignees=await self._users(wanted.assignees),
-                dry_run=request.validate_only,
+        async def move() -> DeploymentRecord:
+            wanted, actor = request.deployment, _actor()
+            terms = convert_deployment.terms(
+                wanted,
+                tuple(sorted({actor.user_id, *await self._users(wanted.assignees)})),
+                policy=self._deployments.policy,
+                threshold_default=self._threshold_default,
+                now=self._deployments.now(),
             )
-            made = convert.deployment(record, entries=0, references=0, matches=0)
-            return deployment_pb2.CreateDeploymentResponse(deployment=made)
+            return await self._moves.create(
+                request.deployment_id, terms, actor, dry_run=request.validate_only
+            )
 
-        return await self._ledger.once(
-            f"{caller().spiffe_id} CreateDeployment",
-            request.request_id,
-            request,
-            deployment_pb2.CreateDeploymentResponse(),
-            act,
-        )
+        return await self._once(request, deployment_pb2.CreateDeploymentResponse, move, is_new=True)
 
     async def GetDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.GetDeploymentRequest, context: Context
@@ -85,62 +86,165 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
             ),
         )
 
+    async def UpdateDeployment(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.UpdateDeploymentRequest, context: Context
+    ) -> deployment_pb2.UpdateDeploymentResponse:
+        async def move() -> DeploymentRecord:
+            fields = convert_deployment.changes(
+                request.deployment, request.update_mask, threshold_default=self._threshold_default
+            )
+            return await self._moves.update(
+                convert.last_part(request.name), fields, _actor(), dry_run=request.validate_only
+            )
+
+        return await self._once(request, deployment_pb2.UpdateDeploymentResponse, move)
+
     async def AssignDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.AssignDeploymentRequest, context: Context
     ) -> deployment_pb2.AssignDeploymentResponse:
-        async def act() -> deployment_pb2.AssignDeploymentResponse:
-            record = await self._deployments.assign(
+        async def move() -> DeploymentRecord:
+            record = await self._moves.assign(
                 convert.last_part(request.name),
                 add=await self._users(request.add),
-                remove=map(convert.last_part, request.remove),
+                remove=tuple(map(convert.last_part, request.remove)),
+                actor=_actor(),
                 dry_run=request.validate_only,
             )
             self._on_assigned()
-            return deployment_pb2.AssignDeploymentResponse(deployment=await self._counted(record))
+            return record
 
-        return await self._ledger.once(
-            f"{caller().spiffe_id} AssignDeployment",
-            request.request_id,
-            request,
-            deployment_pb2.AssignDeploymentResponse(),
-            act,
-        )
+        return await self._once(request, deployment_pb2.AssignDeploymentResponse, move)
+
+    async def SubmitDeployment(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.SubmitDeploymentRequest, context: Context
+    ) -> deployment_pb2.SubmitDeploymentResponse:
+        async def move() -> DeploymentRecord:
+            return await self._moves.submit(
+                convert.last_part(request.name), _actor(), "", dry_run=request.validate_only
+            )
+
+        return await self._once(request, deployment_pb2.SubmitDeploymentResponse, move)
+
+    async def AuthoriseDeployment(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.AuthoriseDeploymentRequest, context: Context
+    ) -> deployment_pb2.AuthoriseDeploymentResponse:
+        async def move() -> DeploymentRecord:
+            return await self._moves.authorise(
+                convert.last_part(request.name),
+                _actor(),
+                Authorisation(request.digest, request.signature),
+                dry_run=request.validate_only,
+            )
+
+        return await self._once(request, deployment_pb2.AuthoriseDeploymentResponse, move)
+
+    async def PublishNotice(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.PublishNoticeRequest, context: Context
+    ) -> deployment_pb2.PublishNoticeResponse:
+        async def move() -> DeploymentRecord:
+            return await self._moves.publish(
+                convert.last_part(request.name),
+                request.place,
+                _actor(),
+                dry_run=request.validate_only,
+            )
+
+        return await self._once(request, deployment_pb2.PublishNoticeResponse, move)
 
     async def ArmDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.ArmDeploymentRequest, context: Context
     ) -> deployment_pb2.ArmDeploymentResponse:
-        async def act() -> deployment_pb2.ArmDeploymentResponse:
-            armed = await self._move(request, self._live.arm)
-            return deployment_pb2.ArmDeploymentResponse(deployment=armed)
+        async def move() -> DeploymentRecord:
+            return await self._moves.arm(
+                convert.last_part(request.name), _actor(), dry_run=request.validate_only
+            )
 
-        return await self._ledger.once(
-            f"{caller().spiffe_id} ArmDeployment",
-            request.request_id,
-            request,
-            deployment_pb2.ArmDeploymentResponse(),
-            act,
-        )
+        return await self._once(request, deployment_pb2.ArmDeploymentResponse, move)
+
+    async def HaltDeployment(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.HaltDeploymentRequest, context: Context
+    ) -> deployment_pb2.HaltDeploymentResponse:
+        async def move() -> DeploymentRecord:
+            return await self._stops.halt(
+                convert.last_part(request.name),
+                _actor(),
+                HaltCause.PERSON,
+                dry_run=request.validate_only,
+            )
+
+        return await self._once(request, deployment_pb2.HaltDeploymentResponse, move)
+
+    async def ResumeDeployment(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.ResumeDeploymentRequest, context: Context
+    ) -> deployment_pb2.ResumeDeploymentResponse:
+        async def move() -> DeploymentRecord:
+            return await self._moves.resume(
+                convert.last_part(request.name), _actor(), dry_run=request.validate_only
+            )
+
+        return await self._once(request, deployment_pb2.ResumeDeploymentResponse, move)
 
     async def EndDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.EndDeploymentRequest, context: Context
     ) -> deployment_pb2.EndDeploymentResponse:
-        async def act() -> deployment_pb2.EndDeploymentResponse:
-            ended = await self._move(request, self._live.end)
-            return deployment_pb2.EndDeploymentResponse(deployment=ended)
+        async def move() -> DeploymentRecord:
+            return await self._stops.end(
+                convert.last_part(request.name), _actor(), dry_run=request.validate_only
+            )
+
+        return await self._once(request, deployment_pb2.EndDeploymentResponse, move)
+
+    async def RegisterSigningKey(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.RegisterSigningKeyRequest, context: Context
+    ) -> deployment_pb2.RegisterSigningKeyResponse:
+        async def act() -> deployment_pb2.RegisterSigningKeyResponse:
+            actor = _actor()
+            key = await self._officer_keys.register(
+                actor.user_id,
+                actor.machine,
+                request.public_key,
+                request.signature,
+                dry_run=request.validate_only,
+            )
+            return deployment_pb2.RegisterSigningKeyResponse(
+                user=f"users/{key.user_id}", create_time=convert.timestamp(key.create_time)
+            )
 
         return await self._ledger.once(
-            f"{caller().spiffe_id} EndDeployment",
+            f"{caller().spiffe_id} RegisterSigningKey",
             request.request_id,
             request,
-            deployment_pb2.EndDeploymentResponse(),
+            deployment_pb2.RegisterSigningKeyResponse(),
             act,
         )
 
-    async def _move(
-        self, request: Mutation, move: Callable[..., Awaitable[DeploymentRecord]]
-    ) -> deployment_pb2.Deployment:
-        record = await move(convert.last_part(request.name), dry_run=request.validate_only)
-        return await self._counted(record)
+    async def GetPolicy(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.GetPolicyRequest, context: Context
+    ) -> deployment_pb2.GetPolicyResponse:
+        return deployment_pb2.GetPolicyResponse(
+            policy=convert_deployment.policy(self._deployments.policy)
+        )
+
+    async def _once(
+        self,
+        request: Any,
+        response: Callable[..., R],
+        move: Callable[[], Awaitable[DeploymentRecord]],
+        *,
+        is_new: bool = False,
+    ) -> R:
+        """Makes a move once for each request id; answers with the deployment."""
+
+        async def act() -> Any:
+            record = await move()
+            message = _with_counts(record) if is_new else await self._counted(record)
+            return response(deployment=message)
+
+        method = type(request).__name__.removesuffix("Request")
+        scope = f"{caller().spiffe_id} {method}"
+        answer: Any = response()
+        answered: R = await self._ledger.once(scope, request.request_id, request, answer, act)
+        return answered
 
     async def _users(self, names: Iterable[str]) -> tuple[str, ...]:
         """The ids of registered people; raises `NotFound`."""
@@ -151,21 +255,22 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
 
     async def _counted(self, record: DeploymentRecord) -> deployment_pb2.Deployment:
         """An open deployment's counts are read from its list and log, an ended one's are kept."""
-        if record.state is State.ENDED:
-            return convert.deployment(
-                record,
-                entries=record.entry_count,
-                references=record.reference_count,
-                matches=record.match_count,
-            )
-        deployment = await self._live.opened(record.deployment_id)
-        entries, references = await deployment.watchlist.counts()
-        return convert.deployment(
-            record,
-            entries=entries,
-            references=references,
-            matches=await deployment.log.count(),
+        if record.has_ended:
+            return _with_counts(record)
+        opened = await self._live.opened(record.deployment_id)
+        entries, references = await opened.watchlist.counts()
+        return convert_deployment.deployment(
+            record, entries=entries, references=references, matches=await opened.log.count_alerts()
         )
+
+
+def _with_counts(record: DeploymentRecord) -> deployment_pb2.Deployment:
+    return convert_deployment.deployment(
+        record,
+        entries=record.entry_count,
+        references=record.reference_count,
+        matches=record.match_count,
+    )
 
 
 def _actor() -> Actor:

@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from cordon_server.authority.deployments import ASSIGNEES_MAX
+from cordon_server.authority.steps import ASSIGNEES_MAX
 from cordon_server.domain import InvalidInput
 from cordon_server.identity.names import NAME_PATTERN, parse_spiffe_id
 from cordon_server.identity.passwords import LENGTH_MAX as PASSWORD_CHARACTERS_MAX
@@ -28,9 +28,26 @@ PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
 TEXT_CHARACTERS_MAX = 200
 RATIONALE_CHARACTERS_MAX = 500
+LONG_TEXT_CHARACTERS_MAX = 1000
 CAMERAS_PER_DEPLOYMENT_MAX = 64
 SAMPLE_COUNT_MAX = 100
 PROOF_PICTURES_MAX = 50
+ZONE_CORNERS_MAX = 32
+DEPLOYMENT_FIELDS = (
+    "location",
+    "purpose",
+    "justification",
+    "cameras",
+    "zones",
+    "threshold",
+    "start_time",
+    "end_time",
+    "accountable_person",
+    "impact_assessment",
+    "notice_exemption",
+    "urgent",
+)
+"""What may be changed of a deployment."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -93,6 +110,22 @@ def reason_text(value: str) -> str | None:
     return text(value) if value.strip() else "must say why"
 
 
+def line(value: str) -> str | None:
+    """A line that says something."""
+    return text(value) if value.strip() else "must not be empty"
+
+
+def long_text(value: str) -> str | None:
+    """A longer line of text."""
+    fits = len(value) <= LONG_TEXT_CHARACTERS_MAX and value.isprintable()
+    return None if fits else f"must be one line of {LONG_TEXT_CHARACTERS_MAX} characters at most"
+
+
+def exactly(count: int) -> Rule:
+    """So many bytes."""
+    return lambda value: None if len(value) == count else f"must have {count} bytes"
+
+
 def secret(value: str) -> str | None:
     """A password as it is given; whether it is good enough is for who takes it as a new one."""
     fits = 0 < len(value) <= PASSWORD_CHARACTERS_MAX
@@ -126,6 +159,19 @@ def _spiffe_id(value: str) -> str | None:
 def _point(value: Any) -> str | None:
     inside = between(0, 100_000)
     return None if value is None else inside(value.x) or inside(value.y)
+
+
+def _corners(values: Any) -> str | None:
+    fits = 2 <= len(values) <= ZONE_CORNERS_MAX
+    return None if fits else f"must be 2 corners of a box or up to {ZONE_CORNERS_MAX} of a polygon"
+
+
+def _deployment_mask(value: Any) -> str | None:
+    paths = list(value.paths) if value is not None else []
+    if not paths or len(set(paths)) != len(paths):
+        return "must name fields, each once"
+    unknown = [path for path in paths if path not in DEPLOYMENT_FIELDS]
+    return "must name fields that may be changed, as the contract lists them" if unknown else None
 
 
 _LABEL = "lower-case letters, digits and hyphens, 63 at most, no hyphen at either end"
@@ -233,6 +279,11 @@ RULES: dict[str, dict[str, Rule]] = {
     },
     "cordon.v1.Deployment": {
         "location": text,
+        "purpose": optional(_name),
+        "justification": long_text,
+        "accountable_person": text,
+        "notice_exemption": long_text,
+        "zones": each(present, CAMERAS_PER_DEPLOYMENT_MAX),
         "cameras": each(_camera, CAMERAS_PER_DEPLOYMENT_MAX),
         "assignees": each(_user, ASSIGNEES_MAX),
         "threshold": between(0, 1),
@@ -245,7 +296,35 @@ RULES: dict[str, dict[str, Rule]] = {
         **_mutation,
     },
     "cordon.v1.ListDeploymentsRequest": _page,
+    "cordon.v1.Zone": {"camera": _camera, "points": _corners},
+    "cordon.v1.ZonePoint": {"x": between(0, 1), "y": between(0, 1)},
+    "cordon.v1.ImpactAssessment": {
+        "document_sha256": exactly(32),
+        "owner": line,
+        "review_time": present,
+    },
+    "cordon.v1.UpdateDeploymentRequest": {
+        "name": _deployment,
+        "deployment": present,
+        "update_mask": _deployment_mask,
+        **_mutation,
+    },
+    "cordon.v1.SubmitDeploymentRequest": {"name": _deployment, **_mutation},
+    "cordon.v1.AuthoriseDeploymentRequest": {
+        "name": _deployment,
+        "digest": exactly(32),
+        "signature": exactly(64),
+        **_mutation,
+    },
+    "cordon.v1.PublishNoticeRequest": {"name": _deployment, "place": line, **_mutation},
     "cordon.v1.ArmDeploymentRequest": {"name": _deployment, **_mutation},
+    "cordon.v1.HaltDeploymentRequest": {"name": _deployment, **_mutation},
+    "cordon.v1.ResumeDeploymentRequest": {"name": _deployment, **_mutation},
+    "cordon.v1.RegisterSigningKeyRequest": {
+        "public_key": exactly(32),
+        "signature": exactly(64),
+        **_mutation,
+    },
     "cordon.v1.EndDeploymentRequest": {"name": _deployment, **_mutation},
     "cordon.v1.CheckListedRequest": {
         "parent": _deployment,
@@ -344,7 +423,8 @@ def _violations(message: Message, path: str) -> Iterator[tuple[str, str]]:
     yield from _broken(message, RULES.get(message.DESCRIPTOR.full_name, {}), path)
     for field, value in message.ListFields():
         if field.message_type is not None and field.message_type.file.package == "cordon.v1":
-            yield from _violations(value, f"{path}{field.name}.")
+            for each_value in value if field.is_repeated else (value,):
+                yield from _violations(each_value, f"{path}{field.name}.")
 
 
 def _broken(message: Message, rules: dict[str, Rule], path: str) -> Iterator[tuple[str, str]]:

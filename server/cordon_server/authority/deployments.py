@@ -1,90 +1,69 @@
-"""The life of deployments: one place, one window, one list. Knows neither faces nor streams."""
+"""Deployments in the registry: one place, one window, one list each. Knows neither faces nor
+streams.
+
+Each act checks and writes in one transaction; with `dry_run` it checks alone. The steps themselves
+are in `steps`, what each asks in `checks`, which there are in `moves`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
+from cordon_server.authority import checks, steps
+from cordon_server.authority.checks import Present
+from cordon_server.authority.policy import Policy
 from cordon_server.authority.records import (
     CAMERAS,
     DEPLOYMENTS,
-    Actor,
     CameraRecord,
     DeploymentRecord,
     State,
 )
-from cordon_server.domain import (
-    AlreadyExists,
-    InvalidInput,
-    LimitReached,
-    NotFound,
-    NotReady,
-)
+from cordon_server.authority.steps import Officer
+from cordon_server.authority.terms import Actor, Terms
+from cordon_server.domain import AlreadyExists, LimitReached, NotFound, NotReady
 from cordon_server.store.environment import Environment, Transaction
 
-MOVES: dict[tuple[State, State], str] = {
-    (State.DRAFT, State.ARMED): "arm",
-    (State.DRAFT, State.ENDED): "end",
-    (State.ARMED, State.ENDED): "end",
-}
-"""Every move a deployment may make; what is not here is refused."""
-ASSIGNEES_MAX = 256
-"""People who work on one deployment."""
+Step = Callable[[DeploymentRecord], DeploymentRecord]
+"""From a record to the next, or an error that says why not."""
 
 
 class Deployments:
-    """Makes, finds and moves deployments in the registry."""
+    """Makes, finds and moves deployments."""
 
     def __init__(
         self,
         registry: Environment,
+        policy: Policy,
         *,
         open_max: int,
-        window_max: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
+        """`clock` never goes back."""
+        self.policy = policy
+        self.now = clock
         self._registry = registry
         self._open_max = open_max
-        self._window_max = window_max
-        self._clock = clock
 
     async def create(
-        self,
-        deployment_id: str,
-        *,
-        location: str,
-        cameras: tuple[str, ...],
-        threshold: float,
-        start_time: datetime | None,
-        end_time: datetime | None,
-        creator: Actor,
-        assignees: tuple[str, ...] = (),
-        dry_run: bool,
+        self, deployment_id: str, terms: Terms, creator: Actor, *, dry_run: bool
     ) -> DeploymentRecord:
         """Makes a deployment in DRAFT; raises `AlreadyExists`, `NotFound` (a camera),
         `InvalidInput` (the window) or `LimitReached`."""
-        now = self._clock()
-        start = start_time or now
-        end = end_time or self._latest_end(start)
-        self._check_window(start, end, now)
         record = DeploymentRecord(
-            deployment_id,
-            location,
-            cameras,
-            threshold,
-            start,
-            end,
-            now,
-            creator,
-            assignees=tuple(sorted({creator.user_id, *assignees})),
+            **msgspec.structs.asdict(terms),
+            deployment_id=deployment_id,
+            create_time=self.now(),
+            creator=creator,
         )
 
         def act(txn: Transaction) -> None:
+            self._check_terms(txn, record)
             self._check_room(txn, deployment_id)
-            for camera_id in cameras:
-                _check_camera(camera_id, txn.get(CAMERAS, camera_id.encode()))
             if not dry_run:
                 txn.put(DEPLOYMENTS, deployment_id.encode(), record)
 
@@ -99,6 +78,12 @@ class Deployments:
         """The same without waiting, for whoever judges calls as they run; takes microseconds."""
         return self._registry.read_now(lambda txn: _found(txn, deployment_id))
 
+    async def makers(self, name: str) -> tuple[Actor, ...]:
+        """Who made and who submitted a deployment, by its resource name, and so does not approve it
+        (R8)."""
+        record = await self.get(name.split("/")[1])
+        return (record.creator, *([record.submission.requester] if record.submission else []))
+
     async def page(self, after: str, count: int) -> list[DeploymentRecord]:
         """Up to `count` deployments by name, after the one named."""
 
@@ -108,99 +93,82 @@ class Deployments:
 
         return await self._registry.read(act)
 
-    async def all_in(self, state: State) -> list[DeploymentRecord]:
-        """Every deployment in a state."""
-        return await self._registry.read(lambda txn: _in_state(txn, state))
+    async def all_in(self, *states: State) -> list[DeploymentRecord]:
+        """Every deployment in one of these states."""
+        return await self._registry.read(lambda txn: _in_state(txn, *states))
 
-    async def assign(
-        self, deployment_id: str, add: Iterable[str], remove: Iterable[str], *, dry_run: bool
+    async def all_over(self) -> list[DeploymentRecord]:
+        """Every deployment that has not ended although its time is over (R2, R9)."""
+        now = self.now()
+
+        def act(txn: Transaction) -> list[DeploymentRecord]:
+            scan = (record for _, record in txn.scan(DEPLOYMENTS))
+            return [record for record in scan if not record.has_ended and record.until <= now]
+
+        return await self._registry.read(act)
+
+    async def update(
+        self, deployment_id: str, fields: Mapping[str, Any], *, dry_run: bool
     ) -> DeploymentRecord:
-        """Lets people work on a deployment, and others no longer; raises `NotFound`, `NotReady`
-        when it has ended, or `LimitReached`."""
+        """Changes terms, which makes it a draft again; raises as `create` does, and `NotReady` once
+        it is armed."""
 
-        def act(txn: Transaction) -> DeploymentRecord:
-            record = _found(txn, deployment_id)
-            if record.state is State.ENDED:
-                raise NotReady(f"deployment {deployment_id} has ended; nobody works on it any more")
-            assignees = {*record.assignees, *add} - {*remove}
-            if len(assignees) > ASSIGNEES_MAX:
-                raise LimitReached(
-                    f"{len(assignees)} people would work on {deployment_id} and {ASSIGNEES_MAX} "
-                    "may; take others off it with: "
-                    f"cordon admin deployment assign {deployment_id} --remove USER",
-                    field="add",
-                )
-            assigned = msgspec.structs.replace(record, assignees=tuple(sorted(assignees)))
-            if not dry_run:
-                txn.put(DEPLOYMENTS, deployment_id.encode(), assigned)
-            return assigned
+        def change(txn: Transaction, record: DeploymentRecord) -> DeploymentRecord:
+            changed = steps.changed(record, fields)
+            self._check_terms(txn, changed)
+            return changed
 
-        return await self._registry.write(act)
+        return await self._change(deployment_id, change, dry_run)
 
-    async def arm(self, deployment_id: str, *, entry_count: int, dry_run: bool) -> DeploymentRecord:
-        """DRAFT to ARMED (R7); raises `NotReady` outside the window, with an empty list, or when
-        another armed deployment uses one of the cameras."""
-        now = self._clock()
+    async def arm(
+        self, deployment_id: str, present: Present, key: bytes | None, *, dry_run: bool
+    ) -> DeploymentRecord:
+        """AUTHORISED to ARMED; raises `NotReady` with the reason of whatever is missing, also for a
+        camera that is revoked or serves another armed deployment."""
 
-        def act(txn: Transaction) -> DeploymentRecord:
-            record = _found(txn, deployment_id)
-            _check_move(record, State.ARMED)
-            _check_armable(record, entry_count, now)
-            for other in _in_state(txn, State.ARMED):
-                if shared := sorted(set(other.cameras) & set(record.cameras)):
-                    raise NotReady(
-                        f"camera {shared[0]} serves the armed deployment {other.deployment_id}; "
-                        f"end that one first: cordon admin deployment end {other.deployment_id}"
-                    )
-            armed = msgspec.structs.replace(record, state=State.ARMED, arm_time=now)
-            if not dry_run:
-                txn.put(DEPLOYMENTS, deployment_id.encode(), armed)
+        def change(txn: Transaction, record: DeploymentRecord) -> DeploymentRecord:
+            armed = steps.armed(record, present, key)
+            for camera_id in record.cameras:
+                _check_camera(camera_id, txn.get(CAMERAS, camera_id.encode()))
+            _check_cameras_free(txn, record)
             return armed
 
-        return await self._registry.write(act)
+        return await self._change(deployment_id, change, dry_run)
 
-    async def end(
-        self, deployment_id: str, *, entries: int, references: int, matches: int, dry_run: bool
+    async def resume(
+        self, deployment_id: str, officer: Officer, present: Present, *, dry_run: bool
     ) -> DeploymentRecord:
-        """To ENDED, keeping the counts of what was; raises `NotReady` when it ended before."""
+        """HALTED to ARMED; raises `NotPermitted` (NOT_THE_AUTHORISER), or as `arm` does."""
 
+        def change(txn: Transaction, record: DeploymentRecord) -> DeploymentRecord:
+            resumed = steps.resumed(record, officer, present)
+            _check_cameras_free(txn, record)
+            return resumed
+
+        return await self._change(deployment_id, change, dry_run)
+
+    async def take(self, deployment_id: str, step: Step, *, dry_run: bool) -> DeploymentRecord:
+        """Takes one of the other steps; raises `NotFound`, and what the step does."""
+        return await self._change(deployment_id, lambda _, record: step(record), dry_run)
+
+    async def _change(
+        self,
+        deployment_id: str,
+        change: Callable[[Transaction, DeploymentRecord], DeploymentRecord],
+        dry_run: bool,
+    ) -> DeploymentRecord:
         def act(txn: Transaction) -> DeploymentRecord:
-            record = _found(txn, deployment_id)
-            _check_move(record, State.ENDED)
-            ended = msgspec.structs.replace(
-                record,
-                state=State.ENDED,
-                ended_time=self._clock(),
-                entry_count=entries,
-                reference_count=references,
-                match_count=matches,
-            )
+            changed = change(txn, _found(txn, deployment_id))
             if not dry_run:
-                txn.put(DEPLOYMENTS, deployment_id.encode(), ended)
-            return ended
+                txn.put(DEPLOYMENTS, deployment_id.encode(), changed)
+            return changed
 
         return await self._registry.write(act)
 
-    def _latest_end(self, start: datetime) -> datetime:
-        try:
-            return start + self._window_max
-        except OverflowError as error:
-            raise InvalidInput(
-                "a window that starts then has no end in the calendar",
-                field="deployment.start_time",
-            ) from error
-
-    def _check_window(self, start: datetime, end: datetime, now: datetime) -> None:
-        if end <= start:
-            raise InvalidInput("the window ends before it starts", field="deployment.end_time")
-        if end <= now:
-            raise InvalidInput("the window is over already", field="deployment.end_time")
-        if end - start > self._window_max:
-            hours = self._window_max / timedelta(hours=1)
-            raise InvalidInput(
-                f"a window is {hours:g} hours at most (R2); choose an earlier end",
-                field="deployment.end_time",
-            )
+    def _check_terms(self, txn: Transaction, terms: Terms) -> None:
+        checks.check_window(terms, self.policy, self.now())
+        for camera_id in terms.cameras:
+            _check_camera(camera_id, txn.get(CAMERAS, camera_id.encode()))
 
     def _check_room(self, txn: Transaction, deployment_id: str) -> None:
         if txn.get(DEPLOYMENTS, deployment_id.encode()) is not None:
@@ -208,7 +176,7 @@ class Deployments:
                 f"deployment {deployment_id} exists already; choose another name (an ended "
                 "deployment's name stays taken)"
             )
-        open_now = sum(record.state is not State.ENDED for _, record in txn.scan(DEPLOYMENTS))
+        open_now = sum(not record.has_ended for _, record in txn.scan(DEPLOYMENTS))
         if open_now >= self._open_max:
             raise LimitReached(
                 f"{open_now} deployments are open and limits.deployments_open_max allows no more; "
@@ -223,31 +191,8 @@ def _found(txn: Transaction, deployment_id: str) -> DeploymentRecord:
     return record
 
 
-def _in_state(txn: Transaction, state: State) -> list[DeploymentRecord]:
-    return [record for _, record in txn.scan(DEPLOYMENTS) if record.state is state]
-
-
-def _check_move(record: DeploymentRecord, to: State) -> None:
-    if (record.state, to) not in MOVES:
-        raise NotReady(
-            f"deployment {record.deployment_id} is {record.state} and cannot become {to}; "
-            f"see: cordon admin deployment show {record.deployment_id}"
-        )
-
-
-def _check_armable(record: DeploymentRecord, entry_count: int, now: datetime) -> None:
-    if not record.start_time <= now < record.end_time:
-        raise NotReady(
-            f"the window of {record.deployment_id} is {record.start_time:%Y-%m-%d %H:%M} to "
-            f"{record.end_time:%Y-%m-%d %H:%M} UTC; arm it within"
-        )
-    if not record.cameras:
-        raise NotReady(f"deployment {record.deployment_id} names no camera; make one that does")
-    if not entry_count:
-        raise NotReady(
-            f"the watchlist of {record.deployment_id} is empty; enrol first: "
-            f"cordon admin watchlist import {record.deployment_id} FOLDER"
-        )
+def _in_state(txn: Transaction, *states: State) -> list[DeploymentRecord]:
+    return [record for _, record in txn.scan(DEPLOYMENTS) if record.state in states]
 
 
 def _check_camera(camera_id: str, record: CameraRecord | None) -> None:
@@ -256,4 +201,15 @@ def _check_camera(camera_id: str, record: CameraRecord | None) -> None:
             f"there is no camera {camera_id}; register it with: cordon admin camera add {camera_id}"
         )
     if record.revoke_time is not None:
-        raise NotReady(f"camera {camera_id} is revoked; use another")
+        raise NotReady(f"camera {camera_id} is revoked; use another", reason="CAMERA_REVOKED")
+
+
+def _check_cameras_free(txn: Transaction, record: DeploymentRecord) -> None:
+    for other in _in_state(txn, State.ARMED):
+        shared = sorted(set(other.cameras) & set(record.cameras))
+        if shared and other.deployment_id != record.deployment_id:
+            raise NotReady(
+                f"camera {shared[0]} serves the armed deployment {other.deployment_id}; "
+                f"end that one first: cordon admin deployment end {other.deployment_id}",
+                reason="CAMERA_IN_USE",
+            )

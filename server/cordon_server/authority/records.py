@@ -8,6 +8,14 @@ from enum import StrEnum
 
 import msgspec
 
+from cordon_server.authority.terms import Actor as Actor
+from cordon_server.authority.terms import (
+    Halting,
+    Publication,
+    SignedAuthority,
+    Submission,
+    Terms,
+)
 from cordon_server.store.environment import Table
 
 
@@ -20,41 +28,46 @@ class CameraRecord(msgspec.Struct, frozen=True):
     revoke_time: datetime | None = None
 
 
-class Actor(msgspec.Struct, frozen=True):
-    """Who did something, and where."""
-
-    user_id: str
-    machine: str
-    """The workstation's identity."""
-
-
 class State(StrEnum):
-    """Where in its life a deployment is."""
+    """Where in its life a deployment is; `moves` has the ways between."""
 
     DRAFT = "draft"
+    SUBMITTED = "submitted"
+    AUTHORISED = "authorised"
     ARMED = "armed"
+    HALTED = "halted"
     ENDED = "ended"
+    ERASED = "erased"
 
 
-class DeploymentRecord(msgspec.Struct, frozen=True):
+class DeploymentRecord(Terms, frozen=True, kw_only=True):
     """A deployment: the manifest that stays when its biometrics are gone (R3)."""
 
     deployment_id: str
-    location: str
-    cameras: tuple[str, ...]
-    threshold: float
-    start_time: datetime
-    end_time: datetime
     create_time: datetime
     creator: Actor
     state: State = State.DRAFT
+    submission: Submission | None = None
+    authority: SignedAuthority | None = None
+    publication: Publication | None = None
+    halting: Halting | None = None
     arm_time: datetime | None = None
     ended_time: datetime | None = None
+    erase_time: datetime | None = None
     entry_count: int = 0
     reference_count: int = 0
     match_count: int = 0
     assignees: tuple[str, ...] = ()
     """User ids of those who work on it, its creator among them."""
+
+    @property
+    def until(self) -> datetime:
+        """When it is over, whatever its state: the window's end or, before, the authority's."""
+        return min(self.end_time, self.authority.expire_time) if self.authority else self.end_time
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in (State.ENDED, State.ERASED)
 
 
 CAMERAS = Table("cameras", CameraRecord)

@@ -118,6 +118,16 @@ def _administration(*, step_up: bool = False, justification: bool = False) -> Pe
     )
 
 
+def _asking() -> Permission:
+    return Permission(_at(Role.ADMIN), _OFFICER, _A.ALTERATION, scope=_ASSIGNED)
+
+
+def _deciding() -> Permission:
+    return Permission(
+        _at(Role.ADMIN), _APPROVER, _A.ALTERATION, scope=_ASSIGNED, four_eyes=Work.DEPLOYMENT
+    )
+
+
 def _staff(audit: AuditClass, reason: str = "") -> Permission:
     return Permission(_STAFF, EVERYONE, audit, reason)
 
@@ -161,12 +171,30 @@ PERMISSIONS: dict[str, Permission] = {
     ),
     "/cordon.v1.DeploymentService/GetDeployment": _staff(_A.NONE, _STAFF_AT_MOST),
     "/cordon.v1.DeploymentService/ListDeployments": _staff(_A.NONE, _STAFF_AT_MOST),
+    "/cordon.v1.DeploymentService/UpdateDeployment": _asking(),
     "/cordon.v1.DeploymentService/AssignDeployment": Permission(
         _at(Role.ADMIN), _REVIEWERS, _A.ALTERATION, scope=Scope.OWN_DEPLOYMENT
     ),
-    "/cordon.v1.DeploymentService/ArmDeployment": Permission(
-        _at(Role.ADMIN), _APPROVER, _A.ALTERATION, scope=_ASSIGNED, four_eyes=Work.DEPLOYMENT
+    "/cordon.v1.DeploymentService/SubmitDeployment": _asking(),
+    "/cordon.v1.DeploymentService/AuthoriseDeployment": _deciding(),
+    "/cordon.v1.DeploymentService/PublishNotice": Permission(
+        _at(Role.ADMIN), _REVIEWERS, _A.ALTERATION, scope=_ASSIGNED
     ),
+    "/cordon.v1.DeploymentService/ArmDeployment": _deciding(),
+    # Stopping asks for no assignment, no training, no password and no room on a disk.
+    "/cordon.v1.DeploymentService/HaltDeployment": Permission(
+        _STAFF,
+        _OPERATORS | _APPROVER,
+        _A.NONE,
+        "is on record when recognition has stopped, as what it did",
+    ),
+    "/cordon.v1.DeploymentService/ResumeDeployment": Permission(
+        _STAFF, _APPROVER, _A.ALTERATION, scope=_ASSIGNED
+    ),
+    "/cordon.v1.DeploymentService/RegisterSigningKey": Permission(
+        _at(Role.ADMIN), _APPROVER, _A.ALTERATION, step_up=True
+    ),
+    "/cordon.v1.DeploymentService/GetPolicy": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.DeploymentService/EndDeployment": Permission(
         _STAFF,
         _of(PersonRole.AUTHORISING_OFFICER, PersonRole.SUPERVISOR),

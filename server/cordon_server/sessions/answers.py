@@ -56,7 +56,6 @@ class Answers:
         volunteers = tuple(each for each in listed if each.candidate.category == VOLUNTEER)
         alerts = tuple(each for each in listed if each.candidate.category != VOLUNTEER)
         try:
-            deployment.check_open(self._clock())
             new = await self._log(deployment, session, outcome.frame, alerts)
             await _keep_volunteers(deployment, outcome.frame, volunteers)
         except CordonError as error:
@@ -73,9 +72,14 @@ class Answers:
         frame: Frame,
         sightings: tuple[Sighting, ...],
     ) -> tuple[Sighting, ...]:
-        """Logs what is news of a frame; the sightings that became new matches."""
+        """Logs what is news of a frame; the sightings that became new matches.
+
+        Raises `NotReady` where the deployment is not recognising any more: a halt waits for what is
+        being logged, and nothing is logged after it (R13).
+        """
         visits = deployment.visits
         async with deployment.logging:
+            deployment.check_open(self._clock())
             now_s = self._clock_s()
             news = visits.news(session.stream, sightings, now_s)
             if news:

@@ -36,6 +36,7 @@ class HaltReason(Enum):
     WINDOW_CLOSED = "window_closed"
     CAMERA_REVOKED = "camera_revoked"
     SERVER_STOPPING = "server_stopping"
+    DEPLOYMENT_HALTED = "deployment_halted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +216,9 @@ class CameraSession:
             self._answers.put_nowait(self._last)
 
     def halt(self, reason: HaltReason, message: str, *, after_answers: bool = False) -> None:
-        """Tells the camera to stop, once; what follows is not told.
+        """Tells the camera to stop, once; what waits is not worked on, what follows not told.
 
-        With `after_answers` the frames under way are answered first.
+        With `after_answers` the frames under way are worked on and answered first.
         """
         if self.is_halted:
             return
@@ -226,8 +227,10 @@ class CameraSession:
         if after_answers:
             self._last = halted
             self.drain()
-        else:
-            self._answers.put_nowait(halted)
+            return
+        self._answers.put_nowait(halted)
+        if self._mailbox is not None:
+            self._mailbox.close()
 
     def close(self) -> None:
         """Takes no more frames; those under way are finished but not told."""

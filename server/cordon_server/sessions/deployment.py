@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from cordon_server.acts import Recorder
-from cordon_server.authority.records import DeploymentRecord, State
+from cordon_server.authority.moves import check_recognising
+from cordon_server.authority.records import DeploymentRecord
 from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_enrolment import Examiner
 from cordon_server.authority.watchlist_records import LIST_TABLES
 from cordon_server.authority.watchlist_rules import EntryRules, ListRules
-from cordon_server.domain import NotReady, StorageDamaged, StorageFull
+from cordon_server.domain import StorageDamaged, StorageFull
 from cordon_server.gallery import Gallery
 from cordon_server.matches.log import MatchLog
 from cordon_server.matches.records import TABLES as MATCH_TABLES
@@ -61,15 +62,15 @@ class OpenDeployment:
         return self.matches.log
 
     def check_open(self, now: datetime) -> None:
-        """Raises `NotReady` outside the window or when it is not armed (R7)."""
-        record = self.record
-        if record.state is not State.ARMED:
-            raise NotReady(f"deployment {record.deployment_id} is {record.state}, not armed")
-        if not record.start_time <= now < record.end_time:
-            raise NotReady(
-                f"the window of deployment {record.deployment_id} closed at "
-                f"{record.end_time:%Y-%m-%d %H:%M} UTC; nothing is recognised outside it"
-            )
+        """Raises `NotReady` unless it is armed, in its window, with a valid authority (R7, R8)."""
+        check_recognising(self.record, now)
+
+    def moved_to(self, record: DeploymentRecord) -> None:
+        """Notes where it is now. Another threshold counts from the next loading of its gallery."""
+        self.record = record
+        rules = self.watchlist.rules
+        if rules.threshold != record.threshold:
+            self.watchlist.rules = replace(rules, threshold=record.threshold)
 
     async def close(self) -> None:
         """Ends the subscribers' waits and closes the database."""
@@ -178,14 +179,20 @@ class DeploymentOpener:
             references_per_entry_max=self.references_per_entry_max,
             entry=self.entry_rules,
         )
-        return Watchlist(
+
+        def new_gallery() -> Gallery:
+            # Read when it is made: a draft's threshold may have changed since it was opened.
+            threshold = watchlist.rules.threshold if watchlist else record.threshold
+            return Gallery(model_id=self.model_id, dimension=self.dimension, threshold=threshold)
+
+        watchlist: Watchlist | None = None
+        watchlist = Watchlist(
             environment,
-            lambda: Gallery(
-                model_id=self.model_id, dimension=self.dimension, threshold=record.threshold
-            ),
+            new_gallery,
             rules,
             examiner=self.examiner,
             executor=self.examining,
             clock=self.clock,
             record=ListRecord(self.recorder, record.deployment_id),
         )
+        return watchlist

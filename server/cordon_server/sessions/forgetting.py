@@ -130,7 +130,7 @@ class Forgetting:
         """Why nothing of a deployment may be here; None where it may."""
         if record is None:
             return "unknown"
-        if record.state is State.ENDED:
+        if record.has_ended:
             return "ended"
         return "key_lost" if self._opener.is_lost(name) else None
 

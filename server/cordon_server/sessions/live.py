@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import DeploymentRecord, State
-from cordon_server.domain import NotNow, NotReady
+from cordon_server.domain import CordonError, NotNow, NotReady
 from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.sessions.answers import Answers
 from cordon_server.sessions.camera import CameraSession, HaltReason, check_clock
@@ -39,8 +40,17 @@ async def _nothing(deployment: OpenDeployment) -> None:
     return
 
 
+OnListChange = Callable[[OpenDeployment, bool], Awaitable[bool]]
+"""Is awaited before a list changes, with whether it only narrows; raises what forbids it, returns
+whether an authority over the list stays."""
+
+
+async def _any_change(deployment: OpenDeployment, narrows: bool) -> bool:
+    return False
+
+
 class Live:
-    """Opens, arms and ends deployments; connects cameras. Used from the event loop alone."""
+    """Opens deployments and connects cameras. Used from the event loop alone."""
 
     def __init__(
         self,
@@ -53,8 +63,11 @@ class Live:
         *,
         tasks: asyncio.TaskGroup,
         clock: Callable[[], datetime],
+        wall: Callable[[], datetime],
         tell: Tell,
     ) -> None:
+        """`clock` tells when deployments are over and never goes back; `wall` is compared with the
+        cameras' clocks."""
         self._deployments = deployments
         self._cameras = cameras
         self._opener = opener
@@ -65,21 +78,18 @@ class Live:
         self._streams = Streams(scheduler, limits, load, answers, clock=clock, tell=tell)
         self._tasks = tasks
         self._clock = clock
+        self._wall = wall
         self._open: dict[str, OpenDeployment] = {}
         self._opening = asyncio.Lock()
-        self._moving = asyncio.Lock()
         self._revoked: set[str] = set()
         self._is_stopping = False
         self._recognises = True
+        self.on_list_change: OnListChange = _any_change
         self._watching: list[asyncio.Task[None]] = []
         self.before_end: BeforeEnd = _nothing
 
-    async def start(self) -> None:
-        """Loads the armed deployments and finishes what a crash left half ended (R2)."""
-        for record in await self._deployments.all_in(State.ENDED):
-            self._opener.erase(record.deployment_id)
-        for record in await self._deployments.all_in(State.ARMED):
-            await self.opened(record.deployment_id)
+    def start(self) -> None:
+        """Begins to look after streams."""
         self._watching = [
             self._tasks.create_task(self._watch()),
             self._tasks.create_task(self._load.run()),
@@ -116,59 +126,56 @@ class Live:
             if (known := self._open.get(deployment_id)) is not None:
                 return known
             record = await self._deployments.get(deployment_id)
-            if record.state is State.ENDED:
+            if record.has_ended:
                 raise NotReady(
                     f"deployment {deployment_id} has ended and its watchlist and matches are "
                     "destroyed; only its record is left: cordon admin deployment show "
                     f"{deployment_id}"
                 )
             deployment = await self._opener.open(record)
+            # It may have moved meanwhile; from here on whoever moves it tells.
+            deployment.moved_to(self._deployments.get_now(deployment_id))
+            deployment.watchlist.on_change = partial(self._list_changes, deployment)
             self._open[deployment_id] = deployment
             return deployment
 
-    async def arm(self, deployment_id: str, *, dry_run: bool) -> DeploymentRecord:
-        """Rebuilds the gallery from the database, then lets the cameras in.
+    async def _list_changes(self, deployment: OpenDeployment, narrows: bool) -> bool:
+        return await self.on_list_change(deployment, narrows)
 
-        What may not be armed keeps its gallery: connected cameras search the one they began with.
-        """
-        async with self._moving:
-            deployment = await self.opened(deployment_id)
-            entries, _ = await deployment.watchlist.counts()
-            armed = await self._deployments.arm(deployment_id, entry_count=entries, dry_run=True)
-            if dry_run:
-                return armed
-            await deployment.watchlist.load()
-            armed = await self._deployments.arm(deployment_id, entry_count=entries, dry_run=False)
-            deployment.record = armed
-        log.info("deployment.armed", deployment=deployment_id, references=len(deployment.gallery))
-        return armed
+    @property
+    def open_deployments(self) -> tuple[OpenDeployment, ...]:
+        """All that are open just now."""
+        return tuple(self._open.values())
 
-    async def end(self, deployment_id: str, *, dry_run: bool) -> DeploymentRecord:
-        """Stops recognition, then destroys list and log (R2)."""
-        async with self._moving:
-            return await self._end(deployment_id, dry_run=dry_run)
+    def known(self, deployment_id: str) -> OpenDeployment | None:
+        """A deployment, where it is open already."""
+        return self._open.get(deployment_id)
 
-    async def _end(self, deployment_id: str, *, dry_run: bool) -> DeploymentRecord:
-        deployment = await self.opened(deployment_id)
-        entries, references = await deployment.watchlist.counts()
-        ended = await self._deployments.end(
-            deployment_id,
-            entries=entries,
-            references=references,
-            matches=await deployment.log.count_alerts(),
-            dry_run=dry_run,
-        )
-        if dry_run:
-            return ended
+    def send_away(self, deployment: OpenDeployment, reason: HaltReason, why: str) -> None:
+        """Halts every stream of a deployment at once: what waits is not worked on any more."""
+        for session in list(deployment.cameras.values()):
+            session.halt(reason, why)
+
+    async def forget(self, ended: DeploymentRecord) -> None:
+        """Sends the cameras of a deployment that has ended away and closes its database."""
+        deployment = self._open.pop(ended.deployment_id, None)
+        if deployment is None:
+            return
         deployment.record = ended
-        for camera in list(deployment.cameras.values()):
-            camera.halt(HaltReason.DEPLOYMENT_ENDED, f"deployment {deployment_id} has ended")
-        del self._open[deployment_id]
-        await self.before_end(deployment)
+        self.send_away(
+            deployment,
+            HaltReason.DEPLOYMENT_ENDED,
+            f"deployment {ended.deployment_id} has ended",
+        )
+        try:
+            await self.before_end(deployment)
+        except CordonError as error:  # Nothing keeps what has to be forgotten.
+            log.error("deployment.not_kept", deployment=ended.deployment_id, error=error.message)
         await deployment.close()
+
+    async def erase(self, deployment_id: str) -> None:
+        """Destroys what is kept of a deployment that has ended (R2)."""
         await asyncio.to_thread(self._opener.erase, deployment_id)
-        log.info("deployment.ended", deployment=deployment_id)
-        return ended
 
     async def connect(
         self, camera_id: str, *, sent_at: datetime, stills: bool
@@ -186,11 +193,6 @@ class Live:
         log.info("camera.connected", camera=camera_id, deployment=deployment.record.deployment_id)
         return session, deployment
 
-    @property
-    def open_deployments(self) -> tuple[OpenDeployment, ...]:
-        """All that are open just now."""
-        return tuple(self._open.values())
-
     def used(self) -> float:
         """How full the fullest database of an open deployment is, 0 to 1; from any thread."""
         return max((each.environment.used() for each in tuple(self._open.values())), default=0.0)
@@ -206,7 +208,7 @@ class Live:
 
     def check_following(self, deployment: OpenDeployment) -> None:
         """Raises what a subscriber hears when a deployment's log has closed."""
-        if deployment.record.state is State.ENDED:
+        if deployment.record.has_ended:
             raise NotReady(
                 f"deployment {deployment.record.deployment_id} has ended; its matches are destroyed"
             )
@@ -227,7 +229,7 @@ class Live:
                 f"camera {camera_id} was revoked; register and certify another name",
                 reason="CAMERA_REVOKED",
             )
-        error = check_clock(sent_at, self._clock(), self._limits.clock_skew_max)
+        error = check_clock(sent_at, self._wall(), self._limits.clock_skew_max)
         if error is not None:
             raise NotReady(error.message, reason=error.reason)
 
@@ -255,13 +257,13 @@ class Live:
     async def _watch(self) -> None:
         while True:
             self._scheduler.forget_idle()
-            for deployment in self._open.values():
+            for deployment in self.open_deployments:
                 record = deployment.record
                 deployment.watchlist.drop_expired()
-                if record.state is State.ARMED and record.end_time <= self._clock():
-                    for session in list(deployment.cameras.values()):
-                        session.halt(
-                            HaltReason.WINDOW_CLOSED,
-                            f"the window of deployment {record.deployment_id} is over",
-                        )
+                if record.state is State.ARMED and record.until <= self._clock():
+                    self.send_away(
+                        deployment,
+                        HaltReason.WINDOW_CLOSED,
+                        f"the window of deployment {record.deployment_id} is over",
+                    )
             await asyncio.sleep(WATCH_S)

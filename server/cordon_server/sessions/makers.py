@@ -18,9 +18,6 @@ Opened = Callable[[str], Awaitable[OpenDeployment]]
 def makers(deployments: Deployments, opened: Opened) -> dict[Work, Makers]:
     """The lookups, each by the resource name that a request acts on."""
 
-    async def of_deployment(name: str) -> tuple[Actor, ...]:
-        return ((await deployments.get(_deployment_id(name))).creator,)
-
     async def of_watchlist(name: str) -> tuple[Actor, ...]:
         deployment = await opened(_deployment_id(name))
         return (deployment.record.creator, *await deployment.watchlist.enrolled_by())
@@ -30,7 +27,7 @@ def makers(deployments: Deployments, opened: Opened) -> dict[Work, Makers]:
         return waiting_for_second(*await deployment.watchlist.get(name.rsplit("/", 1)[1]))
 
     return {
-        Work.DEPLOYMENT: of_deployment,
+        Work.DEPLOYMENT: deployments.makers,
         Work.WATCHLIST: of_watchlist,
         Work.ENTRY: of_entry,
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cordon_server.authority.clock import CLOCK
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.identity.users import UserRecord
 from cordon_server.sessions import live as live_module
@@ -14,6 +15,8 @@ from cordon_server.store.requests import REQUESTS
 from tests.unit.server.live_rooms import LiveSite, a_live_site
 from tests.unit.server.persons import PASSWORD, Desk, a_user, open_registry
 from tests.unit.server.rooms import Clock, open_environment
+
+REGISTRY = (CAMERAS, DEPLOYMENTS, REQUESTS, CLOCK)
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def writer() -> Iterator[Executor]:
 
 @pytest.fixture
 async def registry(tmp_path: Path, writer: Executor) -> AsyncIterator[Environment]:
-    environment = open_environment(tmp_path / "registry", (CAMERAS, DEPLOYMENTS, REQUESTS), writer)
+    environment = open_environment(tmp_path / "registry", REGISTRY, writer)
     yield environment
     await environment.close()
 

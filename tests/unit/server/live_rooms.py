@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import cast
 
 from cordon_server.authority.cameras import Cameras
+from cordon_server.authority.clock import KeptClock
 from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.policy import load_policy
+from cordon_server.authority.records import DeploymentRecord
+from cordon_server.authority.terms import HaltCause
 from cordon_server.authority.watchlist_rules import Application
 from cordon_server.domain import FaceCounts, Frame, FrameResult, Sighting
 from cordon_server.gallery import Gallery
@@ -23,10 +27,14 @@ from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
 from cordon_server.recognition.tracks import CameraTracks
 from cordon_server.sessions.camera import CameraSession, Halted
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
+from cordon_server.sessions.ground import Ground
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.load_watch import LoadWatch
+from cordon_server.sessions.moves import Authorisation, Moves
+from cordon_server.sessions.stops import Stops
 from cordon_server.sessions.streams import StreamLimits
 from cordon_server.store.environment import Environment
+from tests.unit.server.authority_rooms import APPROVER, OPERATOR, PUBLIC_KEY, a_terms, sign
 from tests.unit.server.rooms import (
     DIMENSION,
     ENTRY_RULES,
@@ -88,6 +96,8 @@ class LiveSite:
     """Live deployments over real databases, with a scheduler that the test plays."""
 
     live: Live
+    moves: Moves
+    stops: Stops
     deployments: Deployments
     cameras: Cameras
     scheduler: FakeScheduler
@@ -95,17 +105,13 @@ class LiveSite:
     opener: DeploymentOpener
     load: Load
     acts: KeptActs
+    """What the moves put on record."""
+    keys: dict[str, bytes]
+    """The officers' signing keys."""
 
     async def draft(self, name: str, *cameras: str) -> OpenDeployment:
-        await self.deployments.create(
-            name,
-            location="",
-            cameras=cameras,
-            threshold=0.5,
-            start_time=None,
-            end_time=None,
-            creator=OFFICER,
-            dry_run=False,
+        await self.moves.create(
+            name, a_terms(self.clock.now, cameras=cameras), OFFICER, dry_run=False
         )
         opened = await self.live.opened(name)
         await self.enrol(opened, "s-1", 10)
@@ -113,8 +119,23 @@ class LiveSite:
 
     async def armed(self, name: str = "market", *cameras: str) -> OpenDeployment:
         opened = await self.draft(name, *(cameras or ("north",)))
-        await self.live.arm(name, dry_run=False)
+        await self.arm(name)
         return opened
+
+    async def arm(self, name: str = "market") -> None:
+        """What was asked for is signed by another, and armed by him."""
+        await self.authorise(name)
+        await self.moves.arm(name, APPROVER, dry_run=False)
+
+    async def authorise(self, name: str = "market") -> None:
+        record = await self.moves.submit(name, OFFICER, "", dry_run=False)
+        await self.moves.authorise(name, APPROVER, Authorisation(*sign(record)), dry_run=False)
+
+    async def halt(self, name: str = "market") -> DeploymentRecord:
+        return await self.stops.halt(name, OPERATOR, HaltCause.PERSON, dry_run=False)
+
+    async def end(self, name: str = "market") -> DeploymentRecord:
+        return await self.stops.end(name, APPROVER, dry_run=False)
 
     async def enrol(self, opened: OpenDeployment, entry_id: str, degrees: float) -> None:
         image = picture(degrees)
@@ -150,7 +171,8 @@ async def a_live_site(
     cameras = Cameras(registry, count_max=10, clock=clock)
     for name in ("north", "south", "west"):
         await cameras.create(name, "", dry_run=False)
-    deployments = Deployments(registry, open_max=9, window_max=timedelta(hours=24), clock=clock)
+    kept_clock = KeptClock(registry, wall=clock, monotonic_s=lambda: 0.0)
+    deployments = Deployments(registry, load_policy("demo"), open_max=9, clock=kept_clock.now)
     opener = DeploymentOpener(
         folder=folder / "deployments",
         keyring=open_keyring(folder),
@@ -187,10 +209,17 @@ async def a_live_site(
             limits,
             LoadWatch(load, {}),
             tasks=tasks,
-            clock=clock,
+            clock=kept_clock.now,
+            wall=clock,
             tell=lambda *_: None,
         )
-        yield LiveSite(live, deployments, cameras, scheduler, clock, opener, load, acts)
+        keys = {APPROVER.user_id: PUBLIC_KEY}
+        ground = Ground(deployments, live, acts, kept_clock, MODEL, keys.get)
+        moves, stops = Moves(ground), Stops(ground)
+        live.on_list_change = moves.list_changes
+        yield LiveSite(
+            live, moves, stops, deployments, cameras, scheduler, clock, opener, load, acts, keys
+        )
         await live.stop()
         await live.close()
 

@@ -82,7 +82,7 @@ async def test_a_match_of_a_deployment_that_has_ended_is_neither_logged_nor_told
     await live_site.armed()
     session = await live_site.connect()
     session.offer(a_frame(1), NOON)
-    await live_site.live.end("market", dry_run=False)
+    await live_site.end()
     assert isinstance(await heard(session), Halted)
 
     live_site.answered("north", "s-1")

@@ -48,7 +48,6 @@ def test_a_file_with_a_site_is_enough(tmp_path: Path) -> None:
 
     assert settings.site == "north.example"
     assert settings.listen.port == 7443
-    assert settings.limits.window_hours_max == 24
     assert settings.recognition.workers == 0
 
 

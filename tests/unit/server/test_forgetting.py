@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cordon_server.authority.clock import CLOCK
 from cordon_server.authority.manifest import MANIFEST, Manifest
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
 from cordon_server.domain import NotReady, StorageDamaged
@@ -62,7 +63,7 @@ class Room:
 
 
 async def a_room(folder: Path, writer: Executor, clock: Clock) -> AsyncIterator[Room]:
-    tables = (CAMERAS, DEPLOYMENTS, MANIFEST, HOLDS)
+    tables = (CAMERAS, DEPLOYMENTS, CLOCK, MANIFEST, HOLDS)
     registry = open_environment(folder / "registry", tables, writer)
     async with a_live_site(folder, registry, writer, clock) as site:
         acts = ActsKept()
@@ -183,18 +184,16 @@ async def test_no_jump_of_the_clock_lets_a_match_outlive_its_class_or_brings_one
 async def test_a_list_is_written_down_when_it_is_armed_and_stays_told_after_its_end(
     room: Room,
 ) -> None:
-    opened = await room.matched()
+    await room.matched()
     await room.forgetting.look()
     armed = await room.manifest.find("market", "s-1")
-    await room.site.enrol(opened, "s-2", 90)
 
-    await room.site.live.end("market", dry_run=False)
+    await room.site.end()
 
     assert armed is not None
-    for reference in ("s-1", "s-2"):
-        listed = await room.manifest.find("market", reference)
-        assert listed is not None
-        assert listed.category == "wanted"
+    listed = await room.manifest.find("market", "s-1")
+    assert listed is not None
+    assert listed.category == "wanted"
     assert not (room.folder / "deployments" / "market").exists()
 
 
@@ -203,7 +202,7 @@ async def test_a_restored_backup_of_what_ended_is_removed_at_the_next_start(room
     await room.matched()
     environment = room.folder / "deployments" / "market"
     shutil.copytree(environment, room.folder / "backup")
-    await room.site.live.end("market", dry_run=False)
+    await room.site.end()
     shutil.copytree(room.folder / "backup", environment)
     shutil.copytree(room.folder / "backup", environment.with_name("unheard-of"))
     room.site.opener.keyring.get_or_make(Label.DEPLOYMENT, "no-folder")
@@ -246,6 +245,6 @@ async def test_what_may_be_here_stays_here_at_a_start(room: Room) -> None:
 
     assert await (await room.site.live.opened("market")).watchlist.counts() == (1, 1)
     assert (await room.holds.held("case-1")).reason == "x"
-    await room.site.live.end("market", dry_run=False)
+    await room.site.end()
     with pytest.raises(NotReady):
         await room.site.live.opened("market")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cordon_server.authority import steps
 from cordon_server.authority.records import State
 from cordon_server.domain import NotNow, NotReady, StorageDamaged
 from cordon_server.sessions.camera import Halted, HaltReason
+from tests.unit.server.authority_rooms import APPROVER, COUNTS
 from tests.unit.server.live_rooms import LiveSite, heard
 from tests.unit.server.rooms import a_frame, a_sighting, facing
 
@@ -23,12 +25,15 @@ async def test_start_erases_what_a_crash_left_of_an_ended_deployment_and_loads_t
     await live_site.draft("draft", "west")
     await live_site.live.close()
     # The crash: ended in the registry, its database still there.
-    await live_site.deployments.end("ended", entries=1, references=1, matches=0, dry_run=False)
+    await live_site.deployments.take(
+        "ended", lambda record: steps.ended(record, COUNTS, live_site.clock.now), dry_run=False
+    )
 
-    await live_site.live.start()
+    await live_site.stops.settle()
 
     left = {folder.name for folder in live_site.opener.folder.iterdir()}
     assert left == {"armed", "draft"}
+    assert (await live_site.deployments.get("ended")).state is State.ERASED
     session = await live_site.connect("north")
     assert session.deployment_id == "armed"
     assert "s-1" in live_site.scheduler.mailboxes["north"].gallery
@@ -40,9 +45,9 @@ async def test_an_ended_deployment_leaves_no_file_but_its_record(live_site: Live
     session = await live_site.connect()
     await opened.log.append(a_frame(1), (a_sighting(),))
 
-    ended = await live_site.live.end("market", dry_run=False)
+    ended = await live_site.end()
 
-    assert (ended.state, ended.entry_count, ended.match_count) == (State.ENDED, 1, 1)
+    assert (ended.state, ended.entry_count, ended.match_count) == (State.ERASED, 1, 1)
     assert list(live_site.opener.folder.iterdir()) == []
     halted = await heard(session)
     assert isinstance(halted, Halted)
@@ -55,15 +60,13 @@ async def test_an_ended_deployment_leaves_no_file_but_its_record(live_site: Live
     with pytest.raises(NotReady, match="has ended"):
         live_site.live.check_following(opened)
     with pytest.raises(NotReady):
-        await live_site.live.end("market", dry_run=False)
+        await live_site.end()
 
 
 async def test_of_two_who_end_it_at_once_one_is_told_that_it_has_ended(live_site: LiveSite) -> None:
     await live_site.armed()
 
-    answers = await asyncio.gather(
-        *(live_site.live.end("market", dry_run=False) for _ in range(2)), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(live_site.end() for _ in range(2)), return_exceptions=True)
 
     assert sorted(type(answer).__name__ for answer in answers) == ["DeploymentRecord", "NotReady"]
 
@@ -85,7 +88,7 @@ async def test_what_cannot_be_erased_is_said_and_not_passed_over(
 async def test_people_on_silent_cameras_are_looked_after_for_as_long_as_the_server_runs(
     live_site: LiveSite,
 ) -> None:
-    await live_site.live.start()
+    live_site.live.start()
 
     for _ in range(3):
         live_site.scheduler.forgotten.clear()
@@ -94,13 +97,16 @@ async def test_people_on_silent_cameras_are_looked_after_for_as_long_as_the_serv
 
 async def test_a_dry_run_ends_and_arms_nothing(live_site: LiveSite) -> None:
     opened = await live_site.draft("market", "north")
+    await live_site.authorise()
     gallery = opened.gallery
+    acts = list(live_site.acts.acts)
 
-    armed = await live_site.live.arm("market", dry_run=True)
-    ended = await live_site.live.end("market", dry_run=True)
+    armed = await live_site.moves.arm("market", APPROVER, dry_run=True)
+    ended = await live_site.stops.end("market", APPROVER, dry_run=True)
 
     assert (armed.state, ended.state) == (State.ARMED, State.ENDED)
-    assert opened.record.state is State.DRAFT
+    assert opened.record.state is State.AUTHORISED
+    assert live_site.acts.acts == acts
     assert opened.gallery is gallery
     assert (await live_site.live.opened("market")) is opened
 
@@ -112,15 +118,12 @@ async def test_arming_what_is_armed_leaves_cameras_the_gallery_they_search(
     await live_site.connect()
 
     with pytest.raises(NotReady):
-        await live_site.live.arm("market", dry_run=False)
-    await live_site.enrol(opened, "s-2", 100)
+        await live_site.moves.arm("market", APPROVER, dry_run=False)
     await opened.watchlist.remove("s-1", dry_run=False)
 
     searched = live_site.scheduler.mailboxes["north"].gallery
     assert searched is opened.gallery
-    (candidate,) = searched.search(facing(10).vector[None])
-    assert candidate is not None
-    assert candidate.entry_id == "s-2"
+    assert searched.search(facing(10).vector[None]) == [None]
 
 
 async def test_a_deployment_is_opened_once_however_many_ask_at_once(live_site: LiveSite) -> None:

@@ -128,10 +128,11 @@ async def room(
     receipts = Receipts(kept, site="site.local", recorder=KeptActs(), clock=clock)
     rule = ReviewRule(reviewers=2, is_blind=True)
     async with a_live_site(tmp_path, registry, writer, clock, rule) as site:
-        opened = await site.armed()
+        opened = await site.draft("market", "north")
         await opened.watchlist.remove("s-1", dry_run=False)
         for degrees in (10, 12, 14, 16, 18):
             await site.enrol(opened, WHOM, degrees)
+        await site.arm()
         room = Room(site, opened, MatchServicer(site.live, receipts, subscribers_max=3))
         await room.raise_match()
         sit_down("ben")

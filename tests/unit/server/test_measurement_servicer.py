@@ -102,4 +102,4 @@ async def test_there_are_no_cases_where_nothing_is_armed(live_site: LiveSite) ->
     with pytest.raises(CordonError) as refused:
         await MeasurementServicer(live_site.live, clock=live_site.clock).SeedCase(a_case(), CONTEXT)
 
-    assert refused.value.reason == "NOT_READY"
+    assert refused.value.reason == "NOT_ARMED"

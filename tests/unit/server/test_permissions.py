@@ -58,7 +58,15 @@ INTENDED = {
     "cordon.v1.DeploymentService/GetDeployment": (f"{R} {A}", ANY),
     "cordon.v1.DeploymentService/ListDeployments": (f"{R} {A}", ANY),
     "cordon.v1.DeploymentService/AssignDeployment": (A, f"{WO} {AO}"),
+    "cordon.v1.DeploymentService/UpdateDeployment": (A, WO),
+    "cordon.v1.DeploymentService/SubmitDeployment": (A, WO),
+    "cordon.v1.DeploymentService/AuthoriseDeployment": (A, AO),
+    "cordon.v1.DeploymentService/PublishNotice": (A, f"{WO} {AO}"),
     "cordon.v1.DeploymentService/ArmDeployment": (A, AO),
+    "cordon.v1.DeploymentService/HaltDeployment": (f"{R} {A}", f"{OP} {SUP} {AO}"),
+    "cordon.v1.DeploymentService/ResumeDeployment": (f"{R} {A}", AO),
+    "cordon.v1.DeploymentService/RegisterSigningKey": (A, AO),
+    "cordon.v1.DeploymentService/GetPolicy": (f"{R} {A}", ANY),
     "cordon.v1.DeploymentService/EndDeployment": (f"{R} {A}", f"{AO} {SUP}"),
     "cordon.v1.WatchlistService/EnrolReference": (A, WO),
     "cordon.v1.WatchlistService/ImportReferences": (A, WO),
@@ -119,7 +127,7 @@ INTENDED = {
 PEOPLE: list[PersonRole | None] = [None, *PersonRole]
 NEED_FRESH = {
     *("ImportReferences", "RevokeCamera", "RevokeCertificate", "SetUserRoles", "LockUser"),
-    *("RevokeUser", "RevokeSessions", "ResetPassword", "LiftHold"),
+    *("RevokeUser", "RevokeSessions", "ResetPassword", "LiftHold", "RegisterSigningKey"),
 }
 NEED_TRAINING = {
     *("SubscribeMatches", "GetMatch", "ListMatches", "GetMatchImages", "ClaimMatch"),
@@ -263,6 +271,7 @@ def test_every_method_has_an_audit_class_or_a_reason_for_none() -> None:
 
 def test_only_approving_takes_four_eyes() -> None:
     assert {method: row.four_eyes for method, row in PERMISSIONS.items() if row.four_eyes} == {
+        "/cordon.v1.DeploymentService/AuthoriseDeployment": Work.DEPLOYMENT,
         "/cordon.v1.DeploymentService/ArmDeployment": Work.DEPLOYMENT,
         "/cordon.v1.WatchlistService/ApproveEntry": Work.ENTRY,
         "/cordon.v1.WatchlistService/ReviewWatchlist": Work.WATCHLIST,
@@ -282,7 +291,7 @@ def may(roles: tuple[PersonRole, ...], service: str, method: str) -> bool:
 @pytest.mark.serves("R8")
 def test_nobody_both_proposes_and_approves() -> None:
     for roles in compatible_sets():
-        approves = may(roles, "DeploymentService", "ArmDeployment")
+        approves = may(roles, "DeploymentService", "AuthoriseDeployment")
         for proposal in ("EnrolReference", "ImportReferences"):
             assert not (approves and may(roles, "WatchlistService", proposal)), roles
         assert not (approves and may(roles, "DeploymentService", "CreateDeployment")), roles

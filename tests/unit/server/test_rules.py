@@ -13,7 +13,7 @@ from cordon.v1 import (
     watchlist_pb2,
 )
 from cordon_server.api import rules
-from cordon_server.authority.deployments import ASSIGNEES_MAX
+from cordon_server.authority.steps import ASSIGNEES_MAX
 from tests.unit.server.contract import broken_in
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cordon_server.api import convert, match_messages
+from cordon_server.api import convert, convert_deployment, match_messages
 from cordon_server.api.matches import _token_sequence
 from cordon_server.domain import InvalidInput
 
@@ -52,16 +54,18 @@ def test_a_token_that_is_no_sequence_is_refused(last: str) -> None:
 
 
 def test_every_state_and_reason_has_its_word_on_the_wire() -> None:
-    for table in (
+    tables: tuple[Mapping[Any, Any], ...] = (
         convert.OUTCOMES,
         convert.HALT_REASONS,
-        convert.STATES,
+        convert_deployment.STATES,
+        convert_deployment.HALT_CAUSES,
         match_messages.DECISIONS_BACK,
         match_messages.GROUNDS_BACK,
         match_messages.OUTCOMES_BACK,
         convert.REASON_CODES,
-    ):
-        kinds = {type(each) for each in table if not isinstance(each, int)}
+    )
+    for table in tables:
+        kinds: set[Any] = {type(each) for each in table if not isinstance(each, int)}
         for kind in kinds:
             assert set(kind) == set(table), kind
         assert len({str(each) for each in table.values()}) == len(table)

@@ -79,7 +79,7 @@ async def test_a_revoked_camera_is_halted_and_one_on_its_way_in_is_not_let_in(
 
 async def test_cameras_are_halted_when_the_window_is_over(live_site: LiveSite) -> None:
     await live_site.armed()
-    await live_site.live.start()
+    live_site.live.start()
     session = await live_site.connect()
 
     live_site.clock.advance(hours=24)

@@ -56,8 +56,9 @@ def test_a_pass_is_recognised_where_the_volunteer_was_seen_near_its_time_at_its_
 async def test_a_volunteer_is_recognised_once_a_visit_and_never_an_alert(
     live_site: LiveSite,
 ) -> None:
-    opened = await live_site.armed()
+    opened = await live_site.draft("market", "north")
     await enrol_volunteer(opened)
+    await live_site.arm()
     session = await live_site.connect()
     for sequence, seconds in ((1, 0), (2, 2), (3, 4), (4, 20)):
         moment = NOON + timedelta(seconds=seconds)
@@ -75,8 +76,9 @@ async def test_a_volunteer_is_recognised_once_a_visit_and_never_an_alert(
 
 @pytest.mark.serves("R28")
 async def test_passes_are_declared_and_measured(live_site: LiveSite) -> None:
-    opened = await live_site.armed()
+    opened = await live_site.draft("market", "north")
     await enrol_volunteer(opened)
+    await live_site.arm()
     servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
     session = await live_site.connect()
     session.offer(a_frame(1), NOON)
@@ -110,8 +112,9 @@ async def test_passes_are_declared_and_measured(live_site: LiveSite) -> None:
 async def test_a_pass_that_would_measure_nothing_is_refused(
     live_site: LiveSite, changed: dict[str, Any], reason: str
 ) -> None:
-    opened = await live_site.armed()
+    opened = await live_site.draft("market", "north")
     await enrol_volunteer(opened)
+    await live_site.arm()
     servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
     sit_down("olga")
     if reason == "PASS_TOO_NEAR":

@@ -1,0 +1,86 @@
+"""What every move of a deployment stands on: one at a time for each deployment, each on record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from cordon_server.acts import Fact, Recorder
+from cordon_server.authority.checks import Present
+from cordon_server.authority.clock import KeptClock
+from cordon_server.authority.deployments import Deployments, Step
+from cordon_server.authority.records import DeploymentRecord, State
+from cordon_server.authority.steps import Officer
+from cordon_server.authority.terms import Actor
+from cordon_server.sessions.deployment import OpenDeployment
+from cordon_server.sessions.live import Live
+from cordon_server.sessions.moves_on_record import act_of, authority_facts
+
+log = structlog.get_logger()
+
+Make = Callable[[bool], Awaitable[DeploymentRecord]]
+"""Makes a move, or with True checks whether it could be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What moves are made on. Used from the event loop alone."""
+
+    deployments: Deployments
+    live: Live
+    recorder: Recorder
+    clock: KeptClock
+    model_id: str
+    key_of: Callable[[str], bytes | None]
+    """The signing key of an authorising officer by user id; None for whoever is none."""
+    turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """By deployment: held by a move, and while its list changes."""
+
+    async def make(
+        self, deployment_id: str, move: str, actor: Actor, make: Make, *, dry_run: bool
+    ) -> DeploymentRecord:
+        """Checks a move, records it, makes it; one that makes a draft again is recorded as that,
+        too."""
+        async with self.turns[deployment_id]:
+            checked = await make(True)
+            if dry_run:
+                return checked
+            known = self.live.known(deployment_id)
+            if known is not None and checked.state is State.DRAFT is not known.record.state:
+                await self.record("voided", checked, actor, {"by": move})
+            await self.record(move, checked, actor, authority_facts(checked))
+            return self.moved(await make(False))
+
+    def moved(self, record: DeploymentRecord) -> DeploymentRecord:
+        """Tells what is open of a deployment where it is now."""
+        if (known := self.live.known(record.deployment_id)) is not None:
+            known.moved_to(record)
+        return record
+
+    def taking(self, deployment_id: str, step: Step) -> Make:
+        """A step that looks at the record alone."""
+        return lambda dry: self.deployments.take(deployment_id, step, dry_run=dry)
+
+    async def record(
+        self, move: str, record: DeploymentRecord, actor: Actor | None, facts: Mapping[str, Fact]
+    ) -> None:
+        """Puts a move on record; raises `NotRecorded`."""
+        await self.recorder.record(act_of(move, record, actor, facts))
+        log.info("deployment.moved", move=move, deployment=record.deployment_id)
+
+    async def present(self, opened: OpenDeployment) -> Present:
+        """What an authority is compared with."""
+        state = await opened.watchlist.state()
+        return Present(self.clock.now(), self.deployments.policy, self.model_id, state)
+
+    def officer(self, actor: Actor) -> Officer:
+        """An officer with the key on record for him."""
+        return Officer(actor, self.key_of(actor.user_id))
+
+    def authoriser_key(self, record: DeploymentRecord) -> bytes | None:
+        """The key on record of whoever authorised it."""
+        return self.key_of(record.authority.officer.user_id) if record.authority else None
