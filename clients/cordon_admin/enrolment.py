@@ -43,6 +43,7 @@ async def enrol_rows(
     give_up_after_s: float,
     report: Path | None = None,
     is_import: bool = False,
+    as_proposal: bool = False,
 ) -> ExitCode:
     """Enrols the good rows, reports on all, and says with its exit code whether all went in.
 
@@ -65,9 +66,15 @@ async def enrol_rows(
                 on_report=on_report,
                 on_trouble=talk,
                 validate_only=dry_run,
+                as_proposal=as_proposal,
                 give_up_after_s=give_up_after_s,
             )
             await work.run()
+        if work.proposal:
+            talk(
+                "Nothing is on the list yet. Another person looks at it and applies it: cordon "
+                f"admin watchlist proposal show {short(parent)} {short(work.proposal)}"
+            )
     finally:
         reports.publish(dry_run=dry_run)
     if reports.is_clean:

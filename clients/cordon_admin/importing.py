@@ -62,6 +62,10 @@ class Import:
     on_trouble: Callable[[str], None]
     """Is told in words when the connection is lost; not again until it was back."""
     validate_only: bool = False
+    as_proposal: bool = False
+    """The rows are kept for a second person to apply."""
+    proposal: str = ""
+    """What they are kept in, once a row is answered."""
     give_up_after_s: float = 60.0
     _request_id: str = field(default_factory=new_request_id)
     _waiting: deque[Row] = field(default_factory=deque)
@@ -122,6 +126,8 @@ class Import:
                 parent=self.parent,
                 validate_only=self.validate_only,
                 request_id=self._request_id,
+                as_proposal=self.as_proposal,
+                row_count=len(self.rows),
             )
             await stream.write(watchlist_pb2.ImportReferencesRequest(start=start))
             if self._is_careful:
@@ -161,6 +167,7 @@ class Import:
                 slots.release()
                 self._progress_s = time.monotonic()
                 self._told, self._is_mended = "", False
+                self.proposal = response.proposal
                 self._settle(row, RowReport.answered(row, response))
         except grpc.aio.AioRpcError as error:
             return error

@@ -11,6 +11,7 @@ import typer
 from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin import watchlist_checks as checks
+from cordon_admin import watchlist_proposal as proposal
 from cordon_admin import watchlist_review as review
 from cordon_admin.enrolment import check_pictures, enrol_rows
 from cordon_admin.particulars import NAMES as NAMES_OF_OPTIONS
@@ -56,6 +57,7 @@ app.command("approve")(review.approve)
 app.command("lint")(checks.lint)
 app.command("diff")(checks.diff)
 app.command("sample")(checks.sample)
+app.add_typer(proposal.app, name="proposal")
 
 DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose watchlist.")]
 RefArgument = Annotated[
@@ -207,6 +209,57 @@ def import_(
             give_up_after_s=give_up_after,
             report=report,
             is_import=True,
+        )
+    )
+
+
+@app.command()
+def propose(
+    deployment: DeploymentArgument,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder or a CSV file.")],
+    category: Annotated[
+        str, typer.Option("--category", help="Why they are listed, where the CSV does not say.")
+    ] = "",
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.csv", help="Write the report here too.")
+    ] = None,
+    source: SourceOption = "",
+    rationale: RationaleOption = "",
+    requester: RequesterOption = "",
+    born: BornOption = "",
+    age: AgeOption = "",
+    expires: ExpiresOption = "",
+    taken: TakenOption = "",
+    override: OverrideOption = "",
+    give_up_after: GiveUpOption = 60.0,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Propose an import: every row is tried and kept, sealed, for another person to apply.
+
+    A policy may want this of imports of many rows. Takes what `import` takes. Exit code 3: some
+    rows are refused.
+
+    \b
+    Example:
+      cordon admin watchlist propose market list.csv --source custody --requester unit-4
+    """
+    who = identity_for("admin", identity, server)
+    run(
+        enrol_rows(
+            who,
+            deployment_name(deployment),
+            _saying(
+                read_rows(path, category),
+                _said(source, rationale, requester, born, age, expires, taken, override),
+            ),
+            output=output,
+            dry_run=False,
+            give_up_after_s=give_up_after,
+            report=report,
+            is_import=True,
+            as_proposal=True,
         )
     )
 

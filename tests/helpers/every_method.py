@@ -36,6 +36,7 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
     parent = f"deployments/{deployment}"
     match, entry = f"{parent}/matches/1", f"{parent}/entries/{NOTHING}"
     user, camera = f"users/{NOBODY}", f"cameras/{NOTHING}"
+    proposal = f"{parent}/proposals/00000000-0000-0000-0000-000000000000"
     operator = identity_pb2.User(roles=[identity_pb2.USER_ROLE_OPERATOR])
     services: dict[str, dict[str, Message]] = {
         f"{_V1}RecognitionService": {
@@ -127,6 +128,11 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
             "CheckDifference": watchlist_pb2.CheckDifferenceRequest(
                 name=f"{parent}/watchlist", other=f"{parent}/watchlist"
             ),
+            "GetProposal": watchlist_pb2.GetProposalRequest(name=proposal),
+            "ListProposals": watchlist_pb2.ListProposalsRequest(parent=parent),
+            "ListProposalRows": watchlist_pb2.ListProposalRowsRequest(parent=proposal),
+            "ApplyProposal": watchlist_pb2.ApplyProposalRequest(name=proposal, digest="0" * 64),
+            "DiscardProposal": watchlist_pb2.DiscardProposalRequest(name=proposal),
             "GetEntrySample": watchlist_pb2.GetEntrySampleRequest(
                 name=f"{parent}/watchlist", count=1
             ),

@@ -17,7 +17,8 @@ ANSWERS = {
             "MatchService": "GetMatch GetMatchImages ClaimMatch AdjudicateMatch RecordOutcome",
             "ReceiptService": "IssueReceipt LookUpReceipt",
             "DeploymentService": "CreateDeployment UpdateDeployment AssignDeployment",
-            "WatchlistService": "GetEntry RemoveEntry ApproveEntry",
+            "WatchlistService": "GetEntry RemoveEntry ApproveEntry GetProposal ListProposalRows"
+            " DiscardProposal",
             "CameraService": "GetCamera RevokeCamera",
             "RetentionService": "PlaceHold LiftHold GetHold",
             "MachineService": "CreateEnrolmentToken RevokeCertificate",
@@ -82,7 +83,7 @@ def expected(
         return denied("NOT_ASSIGNED")
     if row.scope is Scope.OWN_DEPLOYMENT and role in BOUND and not kind.is_maker:
         return denied("NOT_ITS_MAKER")
-    if row.four_eyes is Work.ENTRY:
+    if row.four_eyes in (Work.ENTRY, Work.PROPOSAL):
         return Expected(frozenset({"NOT_FOUND"}))  # Nobody made what is not there.
     if row.four_eyes is not None and role in BOUND and kind.is_maker:
         return denied("FOUR_EYES")

@@ -120,7 +120,13 @@ class Site:
                 return self.approver
             case ("admin", "signing-key", *_):
                 return self.approver
-            case ("admin", "watchlist", "review" | "approve", *_):
+            case ("admin", "watchlist", "review" | "approve", *_) | (
+                "admin",
+                "watchlist",
+                "proposal",
+                "apply",
+                *_,
+            ):
                 return self.approver
             case ("admin", "deployment" | "watchlist", *_):
                 return self.officer

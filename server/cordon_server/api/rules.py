@@ -186,6 +186,10 @@ _entry = matches(
     "deployments/NAME/entries/REF",
 )
 _watchlist = matches(f"deployments/{NAME_PATTERN}/watchlist", "deployments/NAME/watchlist")
+_proposal = matches(
+    rf"deployments/{NAME_PATTERN}/proposals/[0-9a-f-]{{36}}", "deployments/NAME/proposals/UUID"
+)
+_digest = matches(r"[0-9a-fA-F]{64}", "a SHA-256 digest, 64 hexadecimal digits")
 _match = matches(
     rf"deployments/{NAME_PATTERN}/matches/[1-9][0-9]{{0,18}}", "deployments/NAME/matches/SEQUENCE"
 )
@@ -264,12 +268,17 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.RemoveEntryRequest": {"name": _entry, **_mutation},
     "cordon.v1.ApproveEntryRequest": {"name": _entry, **_mutation},
     "cordon.v1.GetWatchlistRequest": {"name": _watchlist},
+    "cordon.v1.GetProposalRequest": {"name": _proposal},
+    "cordon.v1.ListProposalsRequest": {"parent": _deployment},
+    "cordon.v1.ListProposalRowsRequest": {"parent": _proposal, **_page},
+    "cordon.v1.ApplyProposalRequest": {"name": _proposal, "digest": _digest, **_mutation},
+    "cordon.v1.DiscardProposalRequest": {"name": _proposal, **_mutation},
     "cordon.v1.CheckWatchlistRequest": {"name": _watchlist},
     "cordon.v1.CheckDifferenceRequest": {"name": _watchlist, "other": _watchlist},
     "cordon.v1.GetEntrySampleRequest": {"name": _watchlist, "count": between(1, SAMPLE_COUNT_MAX)},
     "cordon.v1.ReviewWatchlistRequest": {
         "name": _watchlist,
-        "digest": matches(r"[0-9a-fA-F]{64}", "a SHA-256 digest, 64 hexadecimal digits"),
+        "digest": _digest,
         **_mutation,
     },
     "cordon.v1.CreateDeploymentRequest": {

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import TypeVar
 
 from cordon.v1 import watchlist_pb2
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller, the_person
+from cordon_server.api.edge import Context
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
-from cordon_server.api.watchlist_checks import ListCheckServicer
+from cordon_server.api.watchlist_calls import acting, once
 from cordon_server.api.watchlist_convert import (
     Subject,
     application,
@@ -19,19 +18,18 @@ from cordon_server.api.watchlist_convert import (
     point,
     watchlist,
 )
-from cordon_server.api.watchlist_import import Importing, Turn
+from cordon_server.api.watchlist_import import Importing, Requests, Turn, check_rows
+from cordon_server.api.watchlist_proposals import ProposalServicer
 from cordon_server.authority.records import Actor
-from cordon_server.authority.watchlist_enrolment import Enrolment
+from cordon_server.authority.watchlist_enrolment import Enrolment, Examined
+from cordon_server.authority.watchlist_rules import Application
 from cordon_server.config import Limits
 from cordon_server.domain import InvalidInput, Reason, ReasonCode, UnusablePicture
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live
-from cordon_server.store.requests import Message, Mutation
-
-M = TypeVar("M", bound=Message)
 
 
-class WatchlistServicer(ListCheckServicer):
+class WatchlistServicer(ProposalServicer):
     """Serves the watchlists of deployments that have not ended."""
 
     def __init__(self, live: Live, limits: Limits) -> None:
@@ -45,11 +43,11 @@ class WatchlistServicer(ListCheckServicer):
 
         async def act() -> watchlist_pb2.EnrolReferenceResponse:
             enrolment = await self._enrol(
-                deployment, request.validate_only, _actor(), request, turn=None
+                deployment, request.validate_only, acting(), request, turn=None
             )
             return await _enrolled(deployment, enrolment, dry_run=request.validate_only)
 
-        return await _once(deployment, request, watchlist_pb2.EnrolReferenceResponse(), act)
+        return await once(deployment, request, watchlist_pb2.EnrolReferenceResponse(), act)
 
     async def ImportReferences(  # type: ignore[override]  # noqa: N802  # the stub knows generators only
         self,
@@ -59,9 +57,48 @@ class WatchlistServicer(ListCheckServicer):
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("payload") != "start":
             raise InvalidInput("the first message of an import is start", field="payload")
-        deployment = await self._opened(first.start.parent)
-        enrol = partial(self._enrol, deployment, first.start.validate_only, _actor())
-        await Importing(deployment.record.deployment_id, enrol).run(request_iterator, context)
+        start = first.start
+        deployment = await self._opened(start.parent)
+        if start.as_proposal:
+            await self._propose(deployment, start, request_iterator, context)
+            return
+        rows_min = deployment.watchlist.rules.entry.proposal_rows_min
+        check_rows(rows_min, start)
+        enrol = partial(self._enrol, deployment, start.validate_only, acting())
+        rows_max = None if start.validate_only or rows_min is None else rows_min - 1
+        importing = Importing(deployment.record.deployment_id, enrol, rows_max=rows_max)
+        await importing.run(request_iterator, context)
+
+    async def _propose(
+        self,
+        deployment: OpenDeployment,
+        start: watchlist_pb2.ImportStart,
+        requests: Requests,
+        context: Context,
+    ) -> None:
+        """Tries the rows and keeps them for a second person."""
+        if start.validate_only or not start.request_id:
+            raise InvalidInput(
+                "a proposal has a request_id and is a trial by itself; leave validate_only out",
+                field="request_id",
+            )
+        applicant, deployment_id = acting(), deployment.record.deployment_id
+        draft = await deployment.proposals.draw_up(start.request_id.lower(), applicant)
+
+        async def enrol(row: watchlist_pb2.ImportRow, turn: Turn) -> Enrolment:
+            examined = await self._examined(deployment, application(row, applicant))
+            if turn is not None:
+                await turn
+            return await draft.add(row.row, application(row, applicant), examined)
+
+        proposal_id = draft.record.proposal_id
+        await Importing(
+            deployment_id,
+            enrol,
+            refused=draft.refuse,
+            proposal=f"deployments/{deployment_id}/proposals/{proposal_id}",
+        ).run(requests, context)
+        await deployment.proposals.complete(proposal_id)
 
     async def CheckReference(  # noqa: N802  # gRPC's name
         self, request: watchlist_pb2.CheckReferenceRequest, context: Context
@@ -120,11 +157,11 @@ class WatchlistServicer(ListCheckServicer):
 
         async def act() -> watchlist_pb2.RemoveEntryResponse:
             removed = await deployment.watchlist.remove(
-                convert.last_part(request.name), by=_actor(), dry_run=request.validate_only
+                convert.last_part(request.name), by=acting(), dry_run=request.validate_only
             )
             return watchlist_pb2.RemoveEntryResponse(references_removed=removed)
 
-        return await _once(deployment, request, watchlist_pb2.RemoveEntryResponse(), act)
+        return await once(deployment, request, watchlist_pb2.RemoveEntryResponse(), act)
 
     async def ApproveEntry(  # noqa: N802  # gRPC's name
         self, request: watchlist_pb2.ApproveEntryRequest, context: Context
@@ -133,13 +170,13 @@ class WatchlistServicer(ListCheckServicer):
 
         async def act() -> watchlist_pb2.ApproveEntryResponse:
             approved = await deployment.watchlist.approve(
-                convert.last_part(request.name), _actor(), dry_run=request.validate_only
+                convert.last_part(request.name), acting(), dry_run=request.validate_only
             )
             return watchlist_pb2.ApproveEntryResponse(
                 entry=entry(*approved, deployment.record.deployment_id)
             )
 
-        return await _once(deployment, request, watchlist_pb2.ApproveEntryResponse(), act)
+        return await once(deployment, request, watchlist_pb2.ApproveEntryResponse(), act)
 
     async def GetWatchlist(  # noqa: N802  # gRPC's name
         self, request: watchlist_pb2.GetWatchlistRequest, context: Context
@@ -158,7 +195,7 @@ class WatchlistServicer(ListCheckServicer):
         async def act() -> watchlist_pb2.ReviewWatchlistResponse:
             state = await deployment.watchlist.review(
                 bytes.fromhex(request.digest),
-                _actor(),
+                acting(),
                 deployment.record.creator,
                 dry_run=request.validate_only,
             )
@@ -166,7 +203,7 @@ class WatchlistServicer(ListCheckServicer):
                 watchlist=watchlist(state, deployment.record.deployment_id)
             )
 
-        return await _once(deployment, request, watchlist_pb2.ReviewWatchlistResponse(), act)
+        return await once(deployment, request, watchlist_pb2.ReviewWatchlistResponse(), act)
 
     async def _enrol(
         self,
@@ -177,15 +214,21 @@ class WatchlistServicer(ListCheckServicer):
         turn: Turn,
     ) -> Enrolment:
         """Examines at once, enrols when `turn` is over."""
-        self._check_image(request.image)
         asked, listed = application(request, applicant), deployment.watchlist
+        self._check_image(request.image)
         if (known := await listed.known(asked)) is not None:
             return known
-        overridden = bool(asked.particulars.override_reason)
-        examined = await listed.examine(asked.image, asked.face_point, overridden=overridden)
+        examined = await self._examined(deployment, asked)
         if turn is not None:
             await turn
         return await listed.enrol(asked, examined, dry_run=dry_run)
+
+    async def _examined(self, deployment: OpenDeployment, asked: Application) -> Examined:
+        self._check_image(asked.image)
+        overridden = bool(asked.particulars.override_reason)
+        return await deployment.watchlist.examine(
+            asked.image, asked.face_point, overridden=overridden
+        )
 
     def _check_image(self, image: bytes) -> None:
         """Raises `UnusablePicture` for too many bytes."""
@@ -195,15 +238,6 @@ class WatchlistServicer(ListCheckServicer):
                 "smaller one"
             )
             raise UnusablePicture(message, (Reason(ReasonCode.IMAGE_TOO_LARGE, message),))
-
-
-async def _once(
-    deployment: OpenDeployment, request: Mutation, response: M, act: Callable[[], Awaitable[M]]
-) -> M:
-    """What `act` answers, once for each request id of a caller and method."""
-    method = type(request).__name__.removesuffix("Request")
-    scope = f"{caller().spiffe_id} {method}"
-    return await deployment.ledger.once(scope, request.request_id, request, response, act)
 
 
 async def _enrolled(
@@ -218,8 +252,3 @@ async def _enrolled(
         record, references = await deployment.watchlist.get(enrolment.entry.entry_id)
         response.entry.CopyFrom(entry(record, references, deployment_id))
     return response
-
-
-def _actor() -> Actor:
-    """Who makes the running call, and where."""
-    return Actor(the_person().user_id, str(caller().spiffe_id))

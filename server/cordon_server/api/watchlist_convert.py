@@ -11,6 +11,12 @@ from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist_difference import Difference, DifferenceKind
 from cordon_server.authority.watchlist_enrolment import Enrolment
 from cordon_server.authority.watchlist_lint import Finding, FindingKind, Severity
+from cordon_server.authority.watchlist_proposal_records import (
+    ProposalRecord,
+    ProposalState,
+    RowFate,
+    RowRecord,
+)
 from cordon_server.authority.watchlist_records import (
     AgeGroup,
     EntryRecord,
@@ -34,6 +40,15 @@ FINDING_KINDS = {
 }
 SEVERITIES = {
     each: watchlist_pb2.FindingSeverity.Value(f"FINDING_SEVERITY_{each.name}") for each in Severity
+}
+PROPOSAL_STATES = {
+    state: watchlist_pb2.ProposalState.Value(f"PROPOSAL_STATE_{state.name}")
+    for state in ProposalState
+}
+ROW_FATES = {
+    RowFate.ACCEPTED: watchlist_pb2.ENROL_OUTCOME_ACCEPTED,
+    RowFate.KNOWN: watchlist_pb2.ENROL_OUTCOME_ALREADY_ENROLLED,
+    RowFate.REJECTED: watchlist_pb2.ENROL_OUTCOME_REJECTED,
 }
 DIFFERENCE_KINDS = {
     kind: watchlist_pb2.DifferenceKind.Value(f"DIFFERENCE_KIND_{kind.name}")
@@ -127,6 +142,38 @@ def watchlist(state: ListState, deployment_id: str) -> watchlist_pb2.Watchlist:
     )
     if state.reviewed_at is not None:
         message.review_time.CopyFrom(convert.timestamp(state.reviewed_at))
+    return message
+
+
+def proposal(record: ProposalRecord, deployment_id: str) -> watchlist_pb2.Proposal:
+    """An import that waits for a second person, or waited."""
+    message = watchlist_pb2.Proposal(
+        name=f"deployments/{deployment_id}/proposals/{record.proposal_id}",
+        state=PROPOSAL_STATES[record.state],
+        proposer=_user(record.proposer),
+        create_time=convert.timestamp(record.create_time),
+        digest=record.digest.hex(),
+        base_digest=record.base.hex(),
+        accepted_count=record.accepted,
+        known_count=record.known,
+        rejected_count=record.rejected,
+        applier=_user(record.applier),
+    )
+    if record.apply_time is not None:
+        message.apply_time.CopyFrom(convert.timestamp(record.apply_time))
+    return message
+
+
+def proposal_row(record: RowRecord, deployment_id: str) -> watchlist_pb2.ProposalRow:
+    """One of its rows."""
+    message = watchlist_pb2.ProposalRow(
+        row=record.row,
+        external_ref=record.external_ref,
+        outcome=ROW_FATES[record.fate],
+        reasons=[convert.reason(each, deployment_id) for each in record.reasons],
+    )
+    if record.entry is not None and record.reference is not None:
+        message.entry.CopyFrom(entry(record.entry, [record.reference], deployment_id))
     return message
 
 

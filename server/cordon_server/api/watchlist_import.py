@@ -15,6 +15,7 @@ from cordon_server.domain import (
     InvalidInput,
     LimitReached,
     NotListable,
+    NotReady,
     Reason,
     ReasonCode,
     UnusablePicture,
@@ -30,6 +31,10 @@ Enrol = Callable[[watchlist_pb2.ImportRow, Turn], Awaitable[Enrolment]]
 """Examines a row at once and enrols it when the turn, the row before it, is over."""
 
 
+Refused = Callable[[int, str, tuple[Reason, ...]], Awaitable[None]]
+"""Hears of a row's number, external reference and reasons."""
+
+
 class Importing:
     """Works through the rows of one import.
 
@@ -37,9 +42,22 @@ class Importing:
     is always the first that is accepted.
     """
 
-    def __init__(self, deployment_id: str, enrol: Enrol) -> None:
+    def __init__(
+        self,
+        deployment_id: str,
+        enrol: Enrol,
+        *,
+        refused: Refused | None = None,
+        proposal: str = "",
+        rows_max: int | None = None,
+    ) -> None:
+        """`refused` hears of each row that is, `proposal` is named in every report; rows beyond
+        `rows_max` are refused."""
         self._deployment_id = deployment_id
         self._enrol = enrol
+        self._refused = refused
+        self._proposal = proposal
+        self._rows_left = rows_max
 
     async def run(self, requests: Requests, context: Context) -> None:
         """Answers every row once its fate is certain."""
@@ -63,15 +81,17 @@ class Importing:
         await reports.put(None)
 
     async def _report(self, row: watchlist_pb2.ImportRow, turn: Turn) -> Report:
-        report = Report(row=row.row, external_ref=row.external_ref)
+        report = Report(row=row.row, external_ref=row.external_ref, proposal=self._proposal)
         try:
+            self._check_room()
             check_row(row)
             enrolment = await self._enrol(row, turn)
         except (InvalidInput, LimitReached) as error:
+            reasons = reasons_of(error)
             report.outcome = watchlist_pb2.ENROL_OUTCOME_REJECTED
-            report.reasons.extend(
-                convert.reason(each, self._deployment_id) for each in reasons_of(error)
-            )
+            report.reasons.extend(convert.reason(each, self._deployment_id) for each in reasons)
+            if self._refused is not None:
+                await self._refused(row.row, row.external_ref, reasons)
             return report
         finally:
             if turn is not None:  # or the row behind this one would overtake those before it
@@ -84,6 +104,28 @@ class Importing:
             self._deployment_id, enrolment.entry.entry_id, enrolment.reference_id
         )
         return report
+
+    def _check_room(self) -> None:
+        if self._rows_left is None:
+            return
+        if self._rows_left <= 0:
+            raise NotListable((("payload", proposal_needed()),))
+        self._rows_left -= 1
+
+
+def check_rows(rows_min: int | None, start: watchlist_pb2.ImportStart) -> None:
+    """Raises `NotReady` for an import of so many rows that it has to be a proposal."""
+    if rows_min is not None and start.row_count >= rows_min and not start.validate_only:
+        raise NotReady(proposal_needed().message, reason=ReasonCode.PROPOSAL_NEEDED.name)
+
+
+def proposal_needed() -> Reason:
+    """Why an import goes no further."""
+    return Reason(
+        ReasonCode.PROPOSAL_NEEDED,
+        "by the policy so many rows are proposed by one person and applied by another: cordon "
+        "admin watchlist propose",
+    )
 
 
 def reasons_of(error: InvalidInput | LimitReached) -> tuple[Reason, ...]:

@@ -24,7 +24,7 @@ from cordon_server.authority.watchlist_enrolment import (
     Examined,
     Examiner,
     Joining,
-    sha256,
+    Standing,
 )
 from cordon_server.authority.watchlist_faces import SIMILAR_COUNT, neighbours
 from cordon_server.authority.watchlist_likeness import NO_COHORT, Vectors, known_apart
@@ -41,7 +41,12 @@ from cordon_server.authority.watchlist_records import (
     ReviewRecord,
     reference_key,
 )
-from cordon_server.authority.watchlist_rules import NOBODY, Application, ListRules
+from cordon_server.authority.watchlist_rules import (
+    NOBODY,
+    Application,
+    ListRules,
+    check_application,
+)
 from cordon_server.domain import NotFound, Reason, Template
 from cordon_server.gallery import Gallery, check_template
 from cordon_server.store.environment import Environment, Transaction
@@ -79,7 +84,7 @@ class Watchlist:
         self._executor = executor
         self._clock = clock
         self._change = asyncio.Lock()
-        self._new_gallery = new_gallery
+        self.new_gallery = new_gallery
         self._state: tuple[int, ListState] | None = None
         self._by_category: Counter[str] = Counter()
         self._ends: dict[str, datetime] = {}
@@ -95,26 +100,37 @@ class Watchlist:
         Raises `InvalidInput` on a template that fails the gate.
         """
         async with self._change:
-            gallery, now = self._new_gallery(), self._clock()
-            listed = await self._environment.read(tables.whole_list)
-
-            def fill() -> None:
-                references = [
-                    reference
-                    for entry, records in listed.values()
-                    for reference in tables.searched(entry, records, now)
-                ]
-                gallery.add(known_apart(references, self._cohort, self.rules.threshold))
-
-            await asyncio.to_thread(fill)
-            self.gallery = gallery
-            self._by_category = Counter(entry.category for entry, _ in listed.values())
-            self._ends = {
-                entry.entry_id: entry.expire_time
-                for entry, _ in listed.values()
-                if entry.expire_time is not None
-            }
+            await self._load()
         self.drop_expired()
+
+    async def grow(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Lets `act` write to the list, with nothing else changing it; the gallery follows."""
+        async with self._change:
+            await self.on_change(False)
+            await act()
+            await self._load()
+        self.drop_expired()
+
+    async def _load(self) -> None:
+        gallery, now = self.new_gallery(), self._clock()
+        listed = await self._environment.read(tables.whole_list)
+
+        def fill() -> None:
+            references = [
+                reference
+                for entry, records in listed.values()
+                for reference in tables.searched(entry, records, now)
+            ]
+            gallery.add(known_apart(references, self._cohort, self.rules.threshold))
+
+        await asyncio.to_thread(fill)
+        self.gallery = gallery
+        self._by_category = Counter(entry.category for entry, _ in listed.values())
+        self._ends = {
+            entry.entry_id: entry.expire_time
+            for entry, _ in listed.values()
+            if entry.expire_time is not None
+        }
 
     def drop_expired(self) -> None:
         """Takes what has expired out of the gallery: the next search does not know it."""
@@ -137,12 +153,15 @@ class Watchlist:
         Raises `UnusablePicture` (DUPLICATE) when it is there under another entry, `NotListable`
         when the rules do not take what is not there.
         """
-        digest = sha256(application.image)
+        digest = application.image_sha256
 
         def act(txn: Transaction) -> Enrolment | None:
             there = enrolment.found_picture(txn, digest)
             if there is None or there[0] != application.entry_id:
-                enrolment.check(txn, application, self.rules, self._clock())
+                there_already = txn.get(ENTRIES, application.entry_id.encode())
+                check_application(
+                    application, self.rules, self._clock(), is_new=there_already is None
+                )
             return enrolment.known(txn, application, digest)
 
         return await self._environment.read(act)
@@ -156,7 +175,7 @@ class Watchlist:
         template that fails the gallery's gate.
         """
         check_template(examined.template, self.gallery.model_id, self.gallery.dimension)
-        digest = sha256(application.image)
+        digest = application.image_sha256
         async with self._change:
             looks = self._neighbours(application.entry_id, examined.template)
             now = self._clock()
@@ -165,7 +184,12 @@ class Watchlist:
                 if (there := enrolment.known(txn, application, digest)) is not None:
                     return there
                 made = enrolment.joining(
-                    txn, application, examined, digest, self.rules, self._by_category, now
+                    application,
+                    examined,
+                    enrolment.reference_id_of(txn, digest),
+                    self.rules,
+                    self.standing(txn, application),
+                    now,
                 )
                 if keeps:
                     tables.put(txn, made.entry, made.reference, examined.face_jpeg)
@@ -300,6 +324,10 @@ class Watchlist:
     async def counts(self) -> tuple[int, int]:
         """How many entries and references there are."""
         return await self._environment.read(lambda txn: (txn.count(ENTRIES), txn.count(REFERENCES)))
+
+    def standing(self, txn: Transaction, application: Application) -> Standing:
+        """What the list holds where an application would join it."""
+        return enrolment.standing(txn, application, self._by_category)
 
     def similar(self, template: Template) -> list[tuple[str, str, float]]:
         """The most similar references: (entry id, reference id, score), best first."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cordon_server.acts import Act, AuditClass, Fact, Recorder
 from cordon_server.authority.list_state import ListState
 from cordon_server.authority.records import Actor
+from cordon_server.authority.watchlist_proposal_records import ProposalRecord
 from cordon_server.authority.watchlist_records import EntryRecord, ReferenceRecord
 
 
@@ -56,6 +57,30 @@ class ListRecord:
             "references": state.references,
         }
         await self._act(AuditClass.CONSULTATION, "reviewed", by, facts)
+
+    async def proposed(self, proposal: ProposalRecord) -> None:
+        """A proposal is complete."""
+        await self._proposal(AuditClass.COLLECTION, "proposed", proposal, proposal.proposer)
+
+    async def applied(self, proposal: ProposalRecord, by: Actor) -> None:
+        """A second person puts it on the list."""
+        await self._proposal(AuditClass.COLLECTION, "applied", proposal, by)
+
+    async def discarded(self, proposal: ProposalRecord, by: Actor) -> None:
+        """It is thrown away."""
+        await self._proposal(AuditClass.ERASURE, "discarded", proposal, by)
+
+    async def _proposal(
+        self, kind: AuditClass, verb: str, proposal: ProposalRecord, by: Actor
+    ) -> None:
+        facts: dict[str, Fact] = {
+            "proposal": proposal.proposal_id,
+            "digest": proposal.digest.hex(),
+            "accepted": proposal.accepted,
+            "known": proposal.known,
+            "rejected": proposal.rejected,
+        }
+        await self._act(kind, verb, by, facts)
 
     async def _act(
         self, kind: AuditClass, verb: str, by: Actor, facts: dict[str, Fact], entry_id: str = ""

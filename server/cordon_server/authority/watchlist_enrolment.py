@@ -5,7 +5,6 @@ Works within the caller's transaction and writes nothing.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +19,12 @@ from cordon_server.authority.watchlist_records import (
     Override,
     ReferenceRecord,
 )
-from cordon_server.authority.watchlist_rules import Application, ListRules, check_application
+from cordon_server.authority.watchlist_rules import (
+    Application,
+    ListRules,
+    check_application,
+    sha256,
+)
 from cordon_server.domain import LimitReached, Quality, Reason, ReasonCode, Template
 from cordon_server.store.environment import Transaction
 
@@ -111,47 +115,62 @@ def known(txn: Transaction, application: Application, digest: str) -> Enrolment 
     return Enrolment(tables.found(txn, entry_id), reference_id, is_new=False)
 
 
-def check(txn: Transaction, application: Application, rules: ListRules, now: datetime) -> None:
-    """Raises `NotListable` when the rules do not take the application."""
-    entry = txn.get(ENTRIES, application.entry_id.encode())
-    check_application(application, rules, now, is_new=entry is None)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the list holds where an application would join it."""
+
+    entry: EntryRecord | None
+    """The entry that it joins; None for a new one."""
+    references: int
+    """Of that entry."""
+    entries: int
+    in_category: int
+
+
+def standing(
+    txn: Transaction, application: Application, by_category: Mapping[str, int]
+) -> Standing:
+    """The same, of the list on disk; `by_category` counts its entries."""
+    return Standing(
+        txn.get(ENTRIES, application.entry_id.encode()),
+        len(tables.references_of(txn, application.entry_id)),
+        txn.count(ENTRIES),
+        by_category.get(application.category, 0),
+    )
 
 
 def joining(
-    txn: Transaction,
     application: Application,
     examined: Examined,
-    digest: str,
+    reference_id: str,
     rules: ListRules,
-    by_category: Mapping[str, int],
+    there: Standing,
     now: datetime,
 ) -> Joining:
-    """What a picture that is not there yet would write; raises `NotListable`, `LimitReached`.
-
-    `by_category` counts the entries that are there.
-    """
-    check(txn, application, rules, now)
-    reference_id = tables.picture_key(txn, digest).decode()[:REFERENCE_ID_CHARACTERS]
-    reference = _reference_record(application, reference_id, digest, examined, now)
-    entry = txn.get(ENTRIES, application.entry_id.encode())
-    if entry is None:
-        _check_list_room(rules, txn.count(ENTRIES), by_category, application.category)
+    """What a picture that is not there yet would write; raises `NotListable`, `LimitReached`."""
+    check_application(application, rules, now, is_new=there.entry is None)
+    reference = _reference_record(application, reference_id, examined, now)
+    if there.entry is None:
+        _check_list_room(rules, there, application.category)
         return Joining(_entry_record(application, now), True, reference)
-    _check_entry_room(rules, len(tables.references_of(txn, entry.entry_id)), entry.entry_id)
-    return Joining(entry, False, reference)
+    _check_entry_room(rules, there.references, application.entry_id)
+    return Joining(there.entry, False, reference)
 
 
-def _check_list_room(
-    rules: ListRules, entries: int, by_category: Mapping[str, int], category: str
-) -> None:
-    if entries >= rules.entries_max:
+def reference_id_of(txn: Transaction, digest: str) -> str:
+    """What a picture's reference is called in this deployment."""
+    return tables.picture_key(txn, digest).decode()[:REFERENCE_ID_CHARACTERS]
+
+
+def _check_list_room(rules: ListRules, there: Standing, category: str) -> None:
+    if there.entries >= rules.entries_max:
         raise LimitReached(
             f"the list holds {rules.entries_max} entries, as many as limits.entries_max and the "
             "policy allow; remove entries first (R17)",
             reason="LIST_FULL",
         )
     most = rules.entry.categories[category].entries_max
-    if most is not None and by_category.get(category, 0) >= most:
+    if most is not None and there.in_category >= most:
         raise LimitReached(
             f"the list holds {most} entries in category {category}, as many as the policy allows; "
             "remove entries of it first (R17)",
@@ -186,13 +205,13 @@ def _entry_record(application: Application, now: datetime) -> EntryRecord:
 
 
 def _reference_record(
-    application: Application, reference_id: str, digest: str, examined: Examined, now: datetime
+    application: Application, reference_id: str, examined: Examined, now: datetime
 ) -> ReferenceRecord:
     given, codes = application.particulars, tuple(each.code for each in examined.shortcomings)
     return ReferenceRecord(
         entry_id=application.entry_id,
         reference_id=reference_id,
-        image_sha256=digest,
+        image_sha256=application.image_sha256,
         quality=examined.quality,
         create_time=now,
         model_id=examined.template.model_id,
@@ -202,8 +221,3 @@ def _reference_record(
         enrolled_by=application.applicant,
         override=Override(codes, given.override_reason) if codes else None,
     )
-
-
-def sha256(data: bytes) -> str:
-    """Hexadecimal."""
-    return hashlib.sha256(data).hexdigest()

@@ -5,6 +5,7 @@ Pure: the caller gives the time, and what the list holds already.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -91,12 +92,21 @@ class Application:
     particulars: Particulars = Particulars()
     applicant: Actor = NOBODY
 
+    @property
+    def image_sha256(self) -> str:
+        return sha256(self.image)
+
     def age_group(self, today: date) -> AgeGroup | None:
         """Adult or minor, by the date of birth where there is one, else as stated."""
         birth = self.particulars.birth_date
         if birth is None:
             return self.particulars.age_group
         return AgeGroup.ADULT if is_adult(birth, today) else AgeGroup.MINOR
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 Broken = tuple[str, Reason]

@@ -33,6 +33,7 @@ class Work(StrEnum):
     DEPLOYMENT = "deployment"
     WATCHLIST = "watchlist"
     ENTRY = "entry"
+    PROPOSAL = "proposal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,11 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.WatchlistService/CheckWatchlist": _review(),
     "/cordon.v1.WatchlistService/CheckDifference": _review(),
     "/cordon.v1.WatchlistService/GetEntrySample": _review(),
+    "/cordon.v1.WatchlistService/GetProposal": _review(),
+    "/cordon.v1.WatchlistService/ListProposals": _review(),
+    "/cordon.v1.WatchlistService/ListProposalRows": _review(),
+    "/cordon.v1.WatchlistService/ApplyProposal": _second(Work.PROPOSAL),
+    "/cordon.v1.WatchlistService/DiscardProposal": _list(_A.ERASURE),
     "/cordon.v1.CameraService/CreateCamera": _administration(),
     "/cordon.v1.CameraService/GetCamera": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.CameraService/ListCameras": _staff(_A.NONE, _NO_PERSON_IN_IT),

@@ -15,6 +15,9 @@ from cordon_server.authority.records import DeploymentRecord
 from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_enrolment import Examiner
+from cordon_server.authority.watchlist_likeness import NO_COHORT, Vectors
+from cordon_server.authority.watchlist_proposal_records import PROPOSAL_TABLES
+from cordon_server.authority.watchlist_proposals import Proposals
 from cordon_server.authority.watchlist_records import LIST_TABLES
 from cordon_server.authority.watchlist_rules import EntryRules, ListRules
 from cordon_server.domain import StorageDamaged, StorageFull
@@ -34,6 +37,7 @@ from cordon_server.store.sealing import DeploymentSealer
 
 TABLES = (
     *LIST_TABLES,
+    *PROPOSAL_TABLES,
     *MATCH_TABLES,
     REQUESTS,
 )
@@ -46,6 +50,7 @@ class OpenDeployment:
     record: DeploymentRecord
     environment: Environment
     watchlist: Watchlist
+    proposals: Proposals
     matches: Matches
     ledger: RequestLedger
     visits: Visits
@@ -99,6 +104,8 @@ class DeploymentOpener:
     clock: Callable[[], datetime]
     rule: DecisionRule
     review: ReviewRule
+    cohort: Vectors = field(default_factory=lambda: NO_COHORT)
+    """Strangers that lists are compared with; without any, each list serves itself."""
 
     async def open(self, record: DeploymentRecord) -> OpenDeployment:
         """Opens a deployment and fills its gallery from the database.
@@ -117,7 +124,10 @@ class DeploymentOpener:
             clock=self.clock,
         )
         ledger = RequestLedger(environment, clock=self.clock)
-        return OpenDeployment(record, environment, watchlist, matches, ledger, Visits(self.rule))
+        kept = ListRecord(self.recorder, record.deployment_id)
+        proposals = Proposals(environment, watchlist, kept, clock=self.clock)
+        visits = Visits(self.rule)
+        return OpenDeployment(record, environment, watchlist, proposals, matches, ledger, visits)
 
     async def environment(self, deployment_id: str) -> Environment:
         """A deployment's database, sealed under its key; both are made where they are not there."""
@@ -194,5 +204,6 @@ class DeploymentOpener:
             executor=self.examining,
             clock=self.clock,
             record=ListRecord(self.recorder, record.deployment_id),
+            cohort=self.cohort,
         )
         return watchlist

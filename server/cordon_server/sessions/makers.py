@@ -26,10 +26,15 @@ def makers(deployments: Deployments, opened: Opened) -> dict[Work, Makers]:
         deployment = await opened(_deployment_id(name))
         return waiting_for_second(*await deployment.watchlist.get(name.rsplit("/", 1)[1]))
 
+    async def of_proposal(name: str) -> tuple[Actor, ...]:
+        deployment = await opened(_deployment_id(name))
+        return ((await deployment.proposals.get(name.rsplit("/", 1)[1])).proposer,)
+
     return {
         Work.DEPLOYMENT: deployments.makers,
         Work.WATCHLIST: of_watchlist,
         Work.ENTRY: of_entry,
+        Work.PROPOSAL: of_proposal,
     }
 
 

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from cordon.v1 import watchlist_pb2
 from cordon_server.api.edge import _ADMITTED
@@ -17,8 +20,9 @@ from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.api.watchlist_import import EXAMINED_AHEAD
 from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_acts import ListRecord
-from cordon_server.authority.watchlist_rules import ListRules
+from cordon_server.authority.watchlist_rules import EntryRules, ListRules
 from cordon_server.config import Limits
+from cordon_server.domain import NotReady
 from cordon_server.gallery import Gallery
 from cordon_server.identity.admission import Admitted
 from cordon_server.identity.names import PersonRole
@@ -99,7 +103,9 @@ async def test_it_is_the_first_with_a_picture_between_that_is_on_the_list_alread
 
 
 @asynccontextmanager
-async def slow_at_first(folder: Path, images: list[bytes]) -> AsyncIterator[Watchlist]:
+async def slow_at_first(
+    folder: Path, images: list[bytes], entry: EntryRules = ENTRY_RULES
+) -> AsyncIterator[Watchlist]:
     """A list that has the first of the pictures examined when it has the last."""
     assert len(images) <= EXAMINED_AHEAD
     with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(EXAMINED_AHEAD) as examiners:
@@ -108,7 +114,7 @@ async def slow_at_first(folder: Path, images: list[bytes]) -> AsyncIterator[Watc
             yield Watchlist(
                 environment,
                 lambda: Gallery(model_id=MODEL, dimension=DIMENSION, threshold=0.5),
-                ListRules(0.5, 0.8, entries_max=4, references_per_entry_max=7, entry=ENTRY_RULES),
+                ListRules(0.5, 0.8, entries_max=4, references_per_entry_max=7, entry=entry),
                 examiner=FirstIsSlowest(images[0], images[-1]),
                 executor=examiners,
                 clock=Clock(),
@@ -118,10 +124,10 @@ async def slow_at_first(folder: Path, images: list[bytes]) -> AsyncIterator[Watc
 
 
 async def imported(
-    watchlist: Watchlist, images: list[bytes]
+    watchlist: Watchlist, images: list[bytes], *, row_count: int = 0
 ) -> list[watchlist_pb2.ImportReferencesResponse]:
     async def requests() -> AsyncIterator[watchlist_pb2.ImportReferencesRequest]:
-        start = watchlist_pb2.ImportStart(parent="deployments/d-1")
+        start = watchlist_pb2.ImportStart(parent="deployments/d-1", row_count=row_count)
         yield watchlist_pb2.ImportReferencesRequest(start=start)
         for row, image in enumerate(images, start=1):
             yield watchlist_pb2.ImportReferencesRequest(
@@ -139,3 +145,20 @@ async def imported(
     await WatchlistServicer(live, Limits()).ImportReferences(requests(), context)
     written: list[watchlist_pb2.ImportReferencesResponse] = context.written
     return written
+
+
+@pytest.mark.serves("R6")
+async def test_by_the_policy_many_rows_have_to_be_a_proposal(tmp_path: Path) -> None:
+    rules = replace(ENTRY_RULES, proposal_rows_min=3)
+    images = [picture(10), picture(100), picture(190)]
+
+    async with slow_at_first(tmp_path, images[:2], rules) as watchlist:
+        with pytest.raises(NotReady) as refused:
+            await imported(watchlist, images, row_count=3)
+        written = await imported(watchlist, images)
+        count = await watchlist.counts()
+
+    assert refused.value.reason == "PROPOSAL_NEEDED"
+    assert [report.outcome for report in written] == [ACCEPTED, ACCEPTED, REJECTED]
+    assert [each.code for each in written[2].reasons] == [watchlist_pb2.REASON_CODE_PROPOSAL_NEEDED]
+    assert count == (2, 2)

@@ -80,6 +80,11 @@ INTENDED = {
     "cordon.v1.WatchlistService/CheckWatchlist": (A, f"{WO} {AO}"),
     "cordon.v1.WatchlistService/CheckDifference": (A, f"{WO} {AO}"),
     "cordon.v1.WatchlistService/GetEntrySample": (A, f"{WO} {AO}"),
+    "cordon.v1.WatchlistService/GetProposal": (A, f"{WO} {AO}"),
+    "cordon.v1.WatchlistService/ListProposals": (A, f"{WO} {AO}"),
+    "cordon.v1.WatchlistService/ListProposalRows": (A, f"{WO} {AO}"),
+    "cordon.v1.WatchlistService/ApplyProposal": (A, f"{WO} {AO}"),
+    "cordon.v1.WatchlistService/DiscardProposal": (A, WO),
     "cordon.v1.CameraService/CreateCamera": (A, ADM),
     "cordon.v1.CameraService/GetCamera": (f"{R} {A}", ANY),
     "cordon.v1.CameraService/ListCameras": (f"{R} {A}", ANY),
@@ -275,6 +280,7 @@ def test_only_approving_takes_four_eyes() -> None:
         "/cordon.v1.DeploymentService/ArmDeployment": Work.DEPLOYMENT,
         "/cordon.v1.WatchlistService/ApproveEntry": Work.ENTRY,
         "/cordon.v1.WatchlistService/ReviewWatchlist": Work.WATCHLIST,
+        "/cordon.v1.WatchlistService/ApplyProposal": Work.PROPOSAL,
     }
 
 

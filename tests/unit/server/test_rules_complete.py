@@ -70,6 +70,7 @@ UNRULED = {
     "ImagePoint.x": "the rule stands with face_point",
     "ImagePoint.y": "the rule stands with face_point",
     "ImportRow.row": "any number: it is echoed",
+    "ImportStart.row_count": "any number: so many rows come",
     **dict.fromkeys(
         (
             "ImportRow.external_ref",
