@@ -193,11 +193,12 @@ class AuditLog:
             try:
                 await self.checkpoint()
                 await self.forget()
-            except NotRecorded as error:
-                log.error("audit.checkpoint_failed", why=error.message)
+            except (NotRecorded, StorageFull) as error:
+                log.error("audit.upkeep_failed", why=error.message)  # until the next minute
 
     async def forget(self) -> list[str]:
-        """Erases the keys whose time is over; their names. The record stays whole."""
+        """Erases the keys whose time is over; their names. The record stays whole. Raises
+        `StorageFull` where the keyring cannot be written without them."""
         now = self._clock()
         loop = asyncio.get_running_loop()
         names = await loop.run_in_executor(self._writer, self._keyring.names, Label.AUDIT)
@@ -237,6 +238,7 @@ class AuditLog:
     def _answer(self, batch: Sequence[Waiting], done: asyncio.Future[Written]) -> None:
         error = done.exception()
         if error is not None:
+            log.error("audit.not_written", acts=len(batch), why=str(error))
             for each in batch:
                 _fail(each.written, not_recorded(error))
             return

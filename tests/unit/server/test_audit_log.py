@@ -19,7 +19,7 @@ from cordon_server.audit import newest, record
 from cordon_server.audit.log import AuditLog
 from cordon_server.audit.personal import is_due, key_name
 from cordon_server.audit.room import accept, open_audit
-from cordon_server.domain import InvalidInput, NotRecorded, StorageDamaged
+from cordon_server.domain import InvalidInput, NotRecorded, StorageDamaged, StorageFull
 from cordon_server.store.environment import Environment, Transaction
 from cordon_server.store.keyring import Label
 from tests.unit.server.acts_kept import a_begun_record, an_act, an_audit_log, exported
@@ -181,6 +181,24 @@ async def test_a_grown_record_is_signed_every_minute_and_one_that_rests_is_not(
         running.cancel()
         lines = await exported(audit)
     assert sum(b'{"checkpoint"' in line for line in lines) == 2
+
+
+async def test_a_full_disk_does_not_end_what_signs_every_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Semaphore(0)
+
+    async def full(self: AuditLog) -> list[str]:
+        tried.release()
+        raise StorageFull("the keyring cannot be written")
+
+    monkeypatch.setattr("cordon_server.audit.log.CHECKPOINT_S", 0.01)
+    monkeypatch.setattr(AuditLog, "forget", full)
+    async with an_audit_log(tmp_path) as audit, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(audit.run())
+        for _ in range(3):
+            await tried.acquire()
+        running.cancel()
 
 
 async def test_every_leaf_and_every_older_record_can_be_proven(tmp_path: Path) -> None:

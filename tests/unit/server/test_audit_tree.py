@@ -207,6 +207,7 @@ def test_everything_begins_with_nothing_and_a_record_with_itself() -> None:
     assert not verifier.is_consistent(5, root, 5, bytes(32), [])
     assert not verifier.is_consistent(5, root, 5, root, [root])
     assert not verifier.is_consistent(6, root, 5, root, [])
+    assert not verifier.is_consistent(3, tree.root(3, NODES), 5, root, [])
     assert not verifier.is_included(LEAVES[0], 5, 5, [], root)
     assert not verifier.is_included(LEAVES[0], -1, 5, [], root)
 
