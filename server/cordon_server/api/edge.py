@@ -187,20 +187,23 @@ async def answering(method: str, context: Context, who: Who, tell: Tell) -> Asyn
         yield
     except asyncio.CancelledError:
         outcome = "CANCELLED"
-        if who.call is not None and who.call.ended_by is not None:
-            outcome = status_of(who.call.ended_by)[0].name
         raise
     except grpc.aio.AbortError:
         outcome = "ABORTED"
         raise
     except Exception as raised:  # the top: the caller hears of it, the log tells all
         error = _innermost(raised)
+        if isinstance(error, grpc.aio.AbortError):  # of a task of the handler's; all is said
+            outcome = "ABORTED"
+            raise error from None
         code, text = status_of(error)
         outcome = code.name
         if not isinstance(error, CordonError) or code is grpc.StatusCode.INTERNAL:
             log.error("call.failed", method=method, exc_info=error)
         await context.abort(code, text, trailing_details(error))
     finally:
+        if who.call is not None and who.call.ended_by is not None:
+            outcome = status_of(who.call.ended_by)[0].name
         tell(method, outcome)
         log.info(
             "call",
