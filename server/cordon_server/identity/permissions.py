@@ -302,6 +302,11 @@ INCOMPATIBLE: tuple[tuple[PersonRole, PersonRole, str], ...] = (
             PersonRole.AUTHORISING_OFFICER,
         )
     ),
+    *(
+        (reader, judge, "who judges matches does not read what others have judged")
+        for reader in (PersonRole.AUDITOR, PersonRole.AUTHORISING_OFFICER)
+        for judge in (PersonRole.OPERATOR, PersonRole.SUPERVISOR)
+    ),
 )
 """Roles that no person holds together, and why."""
 
