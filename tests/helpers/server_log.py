@@ -32,7 +32,7 @@ class LogFromHere:
         """When the last of so many calls of a peer ended that were refused to go on."""
 
         def is_meant(event: dict[str, Any]) -> bool:
-            return event["peer"] == peer and event["outcome"] == "UNAUTHENTICATED"
+            return (event["peer"], event["outcome"]) == (peer, "UNAUTHENTICATED")
 
         async with asyncio.timeout(LINES_S_MAX):
             while len(found := self.calls(is_meant)) < count:

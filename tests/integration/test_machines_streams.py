@@ -49,8 +49,8 @@ async def ending(call: Any) -> str:
             while await call.read() is not grpc.aio.EOF:
                 pass
         except grpc.aio.AioRpcError as error:
-            return error.code().name
-    return (await call.code()).name
+            return str(error.code().name)
+    return str((await call.code()).name)
 
 
 async def ends_at_once(site: Site, machine: str, call: Any) -> None:
