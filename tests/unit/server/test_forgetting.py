@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cordon_server.authority.clock import CLOCK
 from cordon_server.authority.manifest import MANIFEST, Manifest
-from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
+from cordon_server.authority.records import CAMERAS, DEPLOYMENTS, State
 from cordon_server.domain import NotReady, StorageDamaged
 from cordon_server.matches.records import (
     MATCHES,
@@ -24,16 +24,28 @@ from cordon_server.matches.records import (
     found_match,
     match_key,
 )
-from cordon_server.sessions.deployment import OpenDeployment
+from cordon_server.sessions.deployment import TABLES, OpenDeployment
 from cordon_server.sessions.forgetting import Forgetting
 from cordon_server.sessions.holds import HOLDS, Holds
 from cordon_server.sessions.match_classes import MatchClasses
+from cordon_server.sessions.stops import LOOK_AT_ALL_EVERY_S, LOOK_EVERY_S
+from cordon_server.store import keyring as keyring_module
+from cordon_server.store.durable import write_whole
 from cordon_server.store.environment import Transaction
 from cordon_server.store.keyring import Label
+from cordon_server.store.remains import Opened, open_values
 from cordon_server.store.sealed_files import SealedFiles
 from tests.unit.server.acts_kept import ActsKept
 from tests.unit.server.live_rooms import LiveSite, a_live_site
-from tests.unit.server.rooms import OFFICER, Clock, a_frame, a_sighting, open_environment
+from tests.unit.server.rooms import (
+    MODEL,
+    OFFICER,
+    Clock,
+    a_frame,
+    a_sighting,
+    open_environment,
+    open_keyring,
+)
 
 CLASSES = MatchClasses(
     undecided_max=timedelta(hours=6), true_max=timedelta(hours=20), false_max=timedelta(hours=1)
@@ -248,3 +260,86 @@ async def test_what_may_be_here_stays_here_at_a_start(room: Room) -> None:
     await room.site.end()
     with pytest.raises(NotReady):
         await room.site.live.opened("market")
+
+
+@pytest.mark.serves("R2")
+@pytest.mark.parametrize("is_open", [True, False], ids=["open", "not opened by anybody"])
+async def test_a_minute_after_its_time_a_deployments_key_is_gone_and_its_backup_opens_nothing(
+    room: Room, clock: Clock, is_open: bool
+) -> None:
+    opened = await room.matched()
+    backup = _backed_up(room)
+    assert len(_opened(room, backup).opened) == _opened(room, backup).values > 3
+    if not is_open:
+        await room.site.live.close()
+
+    clock.now = opened.record.until
+    await room.site.stops.look()
+
+    assert LOOK_EVERY_S + LOOK_AT_ALL_EVERY_S < 60
+    await _assert_gone(room, backup)
+
+
+@pytest.mark.serves("R2")
+async def test_what_ran_out_while_the_server_was_down_is_gone_before_it_serves(
+    room: Room, clock: Clock
+) -> None:
+    await room.matched()
+    await room.site.live.close()
+    backup = _backed_up(room)
+    clock.advance(days=3)
+
+    await room.forgetting.clear_up()
+    await room.site.stops.settle()
+
+    await _assert_gone(room, backup)
+    listed = await room.manifest.find("market", "s-1")
+    assert listed is not None
+
+
+@pytest.mark.serves("R2")
+async def test_a_full_disk_keeps_neither_the_database_nor_the_key(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await room.matched()
+    backup = _backed_up(room)
+    database = room.folder / "deployments" / "market"
+
+    def fits_without_the_database(file: Path, content: bytes) -> None:
+        if database.exists():
+            raise OSError(28, "No space left on device")
+        write_whole(file, content)
+
+    monkeypatch.setattr(keyring_module, "write_whole", fits_without_the_database)
+    await room.site.end()
+
+    await _assert_gone(room, backup)
+
+
+def _backed_up(room: Room) -> Path:
+    """A copy of what a backup takes: databases and keyring, not the wrapping secret."""
+    backup = room.folder / "backup"
+    shutil.copytree(room.folder / "deployments" / "market", backup / "market")
+    shutil.copy(room.folder / "keyring", backup / "keyring")
+    return backup
+
+
+def _opened(room: Room, backup: Path) -> Opened:
+    """What every key that there is now opens of a backup."""
+    ring = room.site.opener.keyring
+    keys = [ring.get(label, name) for label in Label for name in ring.names(label)]
+    return open_values(
+        backup / "market",
+        TABLES,
+        [key for key in keys if key is not None],
+        model_id=MODEL,
+        size_bytes_max=16 * 2**20,
+    )
+
+
+async def _assert_gone(room: Room, backup: Path) -> None:
+    assert (await room.site.deployments.get("market")).state is State.ERASED
+    assert room.site.opener.kept() == set()
+    assert _opened(room, backup).opened == ()
+    shutil.copy(backup / "keyring", room.folder / "keyring")
+    assert open_keyring(room.folder).names(Label.DEPLOYMENT) == []
