@@ -143,3 +143,7 @@ def test_two_people_decide_blind_at_two_desks(desks: Desks) -> None:
     assert found["location"] == "a test bench"
     assert found["held"]
     assert "A-17" not in json.dumps(found)
+
+    site.cordon("admin", "deployment", "end", desks.deployment, "--confirm", desks.deployment)
+    later = site.cordon_json("control", "look-up", receipt["code"], identity=ben)
+    assert later == found, "a receipt outlives its deployment, and so does what is held"
