@@ -48,6 +48,15 @@ class MoveRequest(Protocol):
 
 def submit(
     name: NameArgument,
+    faces_per_hour: Annotated[
+        float,
+        typer.Option(
+            "--faces-per-hour", metavar="N", help="People who will pass, each once: the forecast's."
+        ),
+    ] = 0.0,
+    operators: Annotated[
+        int, typer.Option("--operators", metavar="N", help="People who judge matches at once.")
+    ] = 1,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -57,14 +66,22 @@ def submit(
 
     \b
     Example:
-      cordon admin deployment submit market
+      cordon admin deployment submit market --faces-per-hour 1200 --operators 2
     """
-    request = deployment_pb2.SubmitDeploymentRequest(**_request(name, dry_run))
+    request = deployment_pb2.SubmitDeploymentRequest(
+        **_request(name, dry_run), faces_per_hour=faces_per_hour, operators=operators
+    )
     run(_move(identity_for("admin", identity, server), "SubmitDeployment", request, output))
 
 
 def authorise(
     name: NameArgument,
+    below_floor: Annotated[
+        bool,
+        typer.Option(
+            "--below-floor", help="Sign for a threshold below the floor that was forecast."
+        ),
+    ] = False,
     confirmed: ConfirmOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
@@ -81,7 +98,10 @@ def authorise(
       cordon admin deployment authorise market
     """
     who = identity_for("admin", identity, server)
-    run(_authorise(who, deployment_name(name), confirmed, output, dry_run=dry_run))
+    request = deployment_pb2.AuthoriseDeploymentRequest(
+        **_request(name, dry_run), below_floor=below_floor
+    )
+    run(_authorise(who, request, confirmed, output))
 
 
 def publish(
@@ -212,8 +232,12 @@ async def _move(
 
 
 async def _authorise(
-    identity: ClientIdentity, name: str, confirmed: str | None, output: Format, *, dry_run: bool
+    identity: ClientIdentity,
+    request: deployment_pb2.AuthoriseDeploymentRequest,
+    confirmed: str | None,
+    output: Format,
 ) -> None:
+    name, dry_run = request.name, request.validate_only
     user = signed_in_user(identity)
     key = load_signing_key(identity.folder, user)
     async with connected(identity) as channel:
@@ -230,14 +254,8 @@ async def _authorise(
                 f"You authorise {short(name)} as it is shown, in your name.",
                 warning="Whatever changes afterwards makes your signature void.",
             )
-        digest = authority_digest(deployment)
-        request = deployment_pb2.AuthoriseDeploymentRequest(
-            name=name,
-            digest=digest,
-            signature=sign_authority(key, digest),
-            request_id=new_request_id(),
-            validate_only=dry_run,
-        )
+        request.digest = authority_digest(deployment)
+        request.signature = sign_authority(key, request.digest)
         response = await call(stub.AuthoriseDeployment, request)
     if dry_run:
         talk(f"Deployment {short(name)} could be authorised; nothing was changed.")

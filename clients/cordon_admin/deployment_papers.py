@@ -1,20 +1,28 @@
-"""The papers of a deployment as commands: its report (R20) and its notice (R19)."""
+"""The papers of a deployment as commands: its forecast (R17), notice (R19) and report (R20)."""
 
 from __future__ import annotations
 
+import json
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cordon.v1 import deployment_pb2
+from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
 from cordon_admin import verifier
+from cordon_client.channel import call, connected
+from cordon_client.cli import IdentityOption, OutputOption, ServerOption, identity_for, run
 from cordon_client.errors import ClientError, ExitCode
-from cordon_client.names import short
+from cordon_client.names import deployment_name, short
 from cordon_client.output import Format, emit, talk, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
+
+    from cordon_client.identity import ClientIdentity
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
 OutOption = Annotated[
@@ -35,6 +43,81 @@ _REPORT = {
 }
 
 
+_FORECAST = {
+    "Deployment": "id",
+    "Subjects": "subjects",
+    "Threshold": "threshold",
+    "Lowest allowed": "threshold_floor",
+    "Rests on": "rests_on",
+    "Strangers matched": "strangers_matched",
+    "False matches in all": "in_all",
+    "False matches an hour": "an_hour",
+    "Per operator in 10 minutes": "an_operator",
+}
+FORECAST_S_MAX = 120.0
+"""A long list is compared with itself."""
+
+
+def forecast(
+    name: NameArgument,
+    faces_per_hour: Annotated[
+        float,
+        typer.Option("--faces-per-hour", metavar="N", help="People who will pass, each once."),
+    ],
+    operators: Annotated[
+        int, typer.Option("--operators", metavar="N", help="People who judge matches at once.")
+    ] = 1,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Another than the deployment's.")
+    ] = None,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Forecast the false matches of a deployment's list as it is now, with bounds at 95 %.
+
+    What it says becomes part of what is signed when the deployment is submitted with the same
+    footfall. Below the lowest threshold allowed an authorising officer has to sign for it.
+
+    \b
+    Example:
+      cordon admin deployment forecast market --faces-per-hour 1200 --operators 2
+    """
+    request = deployment_pb2.ForecastDeploymentRequest(
+        name=deployment_name(name),
+        faces_per_hour=faces_per_hour,
+        operators=operators,
+        threshold=threshold,
+    )
+    run(_forecast(identity_for("admin", identity, server), request, output))
+
+
+async def _forecast(
+    identity: ClientIdentity, request: deployment_pb2.ForecastDeploymentRequest, output: Format
+) -> None:
+    async with connected(identity) as channel:
+        method = DeploymentServiceStub(channel).ForecastDeployment
+        response = await call(method, request, timeout_s=FORECAST_S_MAX)
+    told = json.loads(response.forecast)
+    record = {"name": request.name, "id": short(request.name), **told}
+    if output is Format.TABLE:
+        record |= {
+            "rests_on": f"{told['basis']}, {told['probes']} strangers' scores",
+            "strangers_matched": _ranged(told, "fpir"),
+            "in_all": _ranged(told, "false_matches"),
+            "an_hour": _ranged(told, "per_hour"),
+            "an_operator": _ranged(told, "per_operator_10_min"),
+        }
+    emit([record], _FORECAST, output, single=True)
+    if told["threshold"] < told["threshold_floor"]:
+        talk("The threshold is below the lowest allowed: an officer would have to sign for it.")
+
+
+def _ranged(told: Mapping[str, Any], name: str) -> str:
+    low, high = told[f"{name}_low"], told[f"{name}_high"]
+    return f"{told[name]:.3g} ({low:.3g} to {high:.3g})"
+
+
 def report(
     name: NameArgument,
     export: Annotated[
@@ -50,9 +133,7 @@ def report(
         Path | None,
         typer.Option("--checkpoint", metavar="FILE", help="One kept: the record must hold it."),
     ] = None,
-    output: Annotated[
-        Format, typer.Option("--output", "-o", help="How to print the answer.")
-    ] = Format.TABLE,
+    output: OutputOption = Format.TABLE,
 ) -> None:
     """Write a deployment's report from the exported record, as JSON, web page and PDF.
 
@@ -89,6 +170,59 @@ def report(
     emit([record if output is Format.TABLE else found], _REPORT, output, single=True)
     if not key:
         talk("The key was the export's own; --key VKEY would show whose record it is.")
+
+
+def notice(
+    name: NameArgument,
+    out: OutOption,
+    output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Make the sign, the leaflet and the web page of an authorised deployment.
+
+    Signs in A3 and A4 and a leaflet in A5 as tagged PDF, a page as HTML, and the same as JSON, each
+    with where the record is published, as a QR code too. Put them up, then say where: cordon admin
+    deployment publish.
+
+    \b
+    Example:
+      cordon admin deployment notice market --out signs
+    """
+    run(_notice(identity_for("admin", identity, server), deployment_name(name), out, output))
+
+
+async def _notice(identity: ClientIdentity, name: str, out: Path, output: Format) -> None:
+    from cordon_admin.notice import PAPERS, Notice, to_leaflet, to_page, to_sign
+
+    async with connected(identity) as channel:
+        method = DeploymentServiceStub(channel).GetNotice
+        said = await call(method, deployment_pb2.GetNoticeRequest(name=name))
+    made = Notice(
+        deployment=short(name),
+        place=said.place,
+        start_time=said.start_time.ToDatetime(UTC),
+        end_time=said.end_time.ToDatetime(UTC),
+        purpose=said.purpose,
+        categories=tuple(said.categories),
+        responsible=said.responsible,
+        lawful_basis=said.lawful_basis,
+        complaints=said.complaints,
+        record_url=said.record_url,
+        policy=said.policy,
+        policy_digest=said.policy_digest.hex(),
+        authority_digest=said.authority_digest.hex(),
+        match_hours_max=said.match_hours_max,
+    )
+    files = {
+        **{f"sign-{paper}.pdf": to_sign(made, paper) for paper in PAPERS},
+        "leaflet.pdf": to_leaflet(made),
+        "notice.html": to_page(made).encode(),
+        "notice.json": to_json(made.record, indent=2).encode() + b"\n",
+    }
+    written = _write(out, short(name), files)
+    emit([{"name": path, "file": path} for path in written], {"FILE": "file"}, output)
+    talk(f"Next, when they are up:\n  cordon admin deployment publish {short(name)} --at WHERE")
 
 
 def _computed(name: str, export: Path, key: str, checkpoint: Path | None) -> Mapping[str, Any]:
@@ -128,5 +262,5 @@ def _write(folder: Path, name: str, files: Mapping[str, bytes]) -> list[str]:
     return written
 
 
-COMMANDS = (report,)
+COMMANDS: tuple[Callable[..., None], ...] = (forecast, notice, report)
 """For `cordon admin deployment`."""

@@ -77,6 +77,7 @@ from cordon_server.operations.metrics import Metrics, listening
 from cordon_server.parts import (
     analyser_settings,
     calibration,
+    ceiling,
     decision_rule,
     decoder,
     entry_rules,
@@ -87,6 +88,7 @@ from cordon_server.parts import (
     open_keyring,
     open_pack,
     open_pictures,
+    publisher,
     server_started,
     stream_limits,
     warm_up,
@@ -95,7 +97,10 @@ from cordon_server.recognition.analyse import Analyser
 from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.load import Load
 from cordon_server.recognition.scheduler import Scheduler
+from cordon_server.sessions.ceiling_watch import CeilingWatch
+from cordon_server.sessions.counting import Counting
 from cordon_server.sessions.deployment import DeploymentOpener
+from cordon_server.sessions.forecasting import Forecasting, comparisons
 from cordon_server.sessions.forgetting import Forgetting
 from cordon_server.sessions.ground import Ground
 from cordon_server.sessions.holds import HOLDS, Holds
@@ -318,12 +323,18 @@ async def running(
             models.pack.model_id,
             officer_keys.find,
         )
-        moves, stops = Moves(ground), Stops(ground)
+        counting = Counting(lambda: live.open_deployments, audit)
+        moves, stops = Moves(ground), Stops(ground, counting)
         live.on_list_change = moves.list_changes
         health = add_services(
             server,
             recognition=RecognitionServicer(live, settings.limits, audit, clock),
-            matches=MatchServicer(live, receipts, subscribers_max=settings.limits.subscribers_max),
+            matches=MatchServicer(
+                live,
+                receipts,
+                CeilingWatch(ceiling(policy), stops.suspend),
+                subscribers_max=settings.limits.subscribers_max,
+            ),
             receipts=ReceiptServicer(
                 receipts,
                 deployments,
@@ -339,8 +350,15 @@ async def running(
                 live,
                 moves,
                 stops,
+                Forecasting(
+                    live,
+                    comparisons(models.pack.impostors),
+                    settings.decision.margin_min,
+                    policy.threshold.fpir_max,
+                ),
                 ledger,
                 officer_keys,
+                publisher=publisher(settings),
                 threshold_default=models.pack.score_threshold,
                 check_user=users.get,
                 on_assigned=calls.look_again,
@@ -404,7 +422,9 @@ async def running(
         await forgetting.clear_up()
         await stops.settle()
         live.start()
-        guarding += [tasks.create_task(each) for each in (forgetting.run(), stops.run())]
+        guarding += [
+            tasks.create_task(each) for each in (forgetting.run(), stops.run(), counting.run())
+        ]
         for service in ("", *SERVICES):
             await health.set(service, health_pb2.HealthCheckResponse.SERVING)
         for each in (models, pictures):
@@ -428,6 +448,7 @@ async def running(
                 task.cancel()
             await kept_clock.keep(always=True)
             await asyncio.to_thread(scheduler.stop, settings.listen.grace_s)
+            await counting.record_armed()
             await live.close()
             await audit.note(Act(AuditClass.NONE, "server.stopped"))
             log.info("server.stopped")

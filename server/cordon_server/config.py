@@ -181,7 +181,15 @@ class Authority(_Section):
         min_length=1,
         max_length=200,
     )
-    """Where a person can complain who was stopped: goes with every receipt (R29)."""
+    """Where a person can complain who was stopped: goes with every receipt (R29), sign and
+    leaflet (R19)."""
+    responsible: str = Field("", max_length=200)
+    """The organisation that answers for this system: on every sign (R19)."""
+    lawful_basis: str = Field("", max_length=200)
+    """By what law it may recognise faces: on every sign (R19)."""
+    record_url: str = Field("", max_length=200, pattern=r"^(https://[!-~]+)?$")
+    """Where the reports of its deployments are published, an https:// address (R20): on every
+    sign, as a QR code too."""
 
 
 class Watchlist(_Section):

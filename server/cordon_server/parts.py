@@ -6,6 +6,8 @@ from datetime import timedelta
 from importlib import metadata
 
 from cordon_server.acts import Act, AuditClass, Fact
+from cordon_server.authority.ceiling import Ceiling
+from cordon_server.authority.notice import Publisher
 from cordon_server.authority.policy import Policy
 from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules, Needed
 from cordon_server.config import Settings
@@ -138,6 +140,17 @@ def decision_rule(settings: Settings) -> DecisionRule:
         observations_min=decision.observations_min,
         cool_down_s=decision.cool_down_s,
     )
+
+
+def publisher(settings: Settings) -> Publisher:
+    """What is the same on all notices, by the server's settings."""
+    said = settings.authority
+    return Publisher(said.responsible, said.lawful_basis, said.complaint_route, said.record_url)
+
+
+def ceiling(policy: Policy) -> Ceiling:
+    """The ceiling on false alerts, by the policy."""
+    return Ceiling(policy.false_alerts.ceiling_per_face, policy.false_alerts.confidence)
 
 
 def entry_rules(policy: Policy) -> EntryRules:

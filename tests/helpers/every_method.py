@@ -95,10 +95,14 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
                 deployment=deployment_pb2.Deployment(cameras=[camera]),
                 update_mask=FieldMask(paths=["cameras"]),
             ),
+            "ForecastDeployment": deployment_pb2.ForecastDeploymentRequest(
+                name=parent, faces_per_hour=600
+            ),
             "SubmitDeployment": deployment_pb2.SubmitDeploymentRequest(name=parent),
             "AuthoriseDeployment": deployment_pb2.AuthoriseDeploymentRequest(
                 name=parent, digest=bytes(32), signature=bytes(64)
             ),
+            "GetNotice": deployment_pb2.GetNoticeRequest(name=parent),
             "PublishNotice": deployment_pb2.PublishNoticeRequest(name=parent, place="nowhere"),
             "HaltDeployment": deployment_pb2.HaltDeploymentRequest(name=parent),
             "ResumeDeployment": deployment_pb2.ResumeDeploymentRequest(name=parent),

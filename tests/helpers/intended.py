@@ -30,7 +30,7 @@ ANSWERS = {
             "RecognitionService": "StreamFrames",
             "MeasurementService": "SeedCase RecordPass",
             "DeploymentService": "SubmitDeployment AuthoriseDeployment PublishNotice ArmDeployment"
-            " HaltDeployment ResumeDeployment",
+            " GetNotice HaltDeployment ResumeDeployment",
             "WatchlistService": "ReviewWatchlist",
         },
         "INVALID_ARGUMENT": {

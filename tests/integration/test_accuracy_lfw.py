@@ -6,8 +6,15 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cordon_server.authority.forecast import Basis, Crowd, forecast
+from cordon_server.authority.impostors import non_mated
+from cordon_server.domain import Template
+from cordon_server.gallery import Gallery, Reference
+from cordon_server.recognition.decide import STILLS_RULE, passes
+from cordon_server.sessions.forecasting import comparisons
 from tests.bench.accuracy import (
     Draw,
     Identification,
@@ -22,11 +29,22 @@ from tests.helpers.site import Site
 SUBJECTS, STRANGERS, SEED = 200, 500, 7
 
 
+@pytest.fixture(scope="module")
+def draw() -> Draw:
+    return draw_lfw(shared_data("lfw", "deepfunneled"), SEED, SUBJECTS, STRANGERS)
+
+
+@pytest.fixture(scope="module")
+def faces() -> Offline:
+    """Keeps what it made of each picture."""
+    return Offline(shipped_models())
+
+
 @pytest.mark.slow
+@pytest.mark.serves("R12", "R20")
 def test_lfw_through_the_server_is_as_good_as_offline_and_good_enough(
-    site: Site, tmp_path: Path
+    site: Site, tmp_path: Path, draw: Draw, faces: Offline
 ) -> None:
-    draw = draw_lfw(shared_data("lfw", "deepfunneled"), SEED, SUBJECTS, STRANGERS)
     camera, identity = site.add_camera("lfw")
     deployment = site.add_deployment(camera)
     refused = _import(site, deployment, draw, tmp_path)
@@ -34,7 +52,7 @@ def test_lfw_through_the_server_is_as_good_as_offline_and_good_enough(
     pictures = _stream(site, identity, draw, tmp_path)
     matches = _follow(site, deployment)
 
-    offline = offline_identification(Offline(shipped_models()), draw)
+    offline = offline_identification(faces, draw)
 
     assert refused == offline.refused.keys()
     assert SUBJECTS - len(refused) >= 0.9 * SUBJECTS
@@ -47,6 +65,59 @@ def test_lfw_through_the_server_is_as_good_as_offline_and_good_enough(
     )
     assert tpir >= 0.95
     assert fpir <= 0.01
+    _check_report(site, deployment, tmp_path, frames=len(pictures), alerts=len(matches))
+
+
+@pytest.mark.slow
+@pytest.mark.serves("R17")
+@pytest.mark.parametrize("threshold", [0.38, 0.42, 0.465])
+def test_as_many_strangers_are_matched_as_the_list_lets_expect(
+    draw: Draw, faces: Offline, threshold: float
+) -> None:
+    pack = shipped_models().pack
+    gallery = Gallery(model_id=pack.model_id, dimension=pack.dimension, threshold=threshold)
+    enrolled = {name: faces.enrol(picture) for name, picture in draw.enrolled.items()}
+    gallery.add(
+        Reference(name, "1", Template(vector, pack.model_id))
+        for name, vector in enrolled.items()
+        if not isinstance(vector, tuple)
+    )
+    probes = [probe.vector for picture in draw.strangers for probe in faces.probe(picture)]
+
+    told = forecast(
+        non_mated(gallery.rows, threshold=threshold, margin_min=STILLS_RULE.margin_min),
+        comparisons(pack.impostors),
+        subjects=len(gallery),
+        references=len(gallery),
+        has_cohort=False,
+        threshold=threshold,
+        fpir_max=0.01,
+        crowd=Crowd(faces_per_hour=len(probes), hours=1, operators=1),
+    )
+
+    matched = sum(passes(each, STILLS_RULE) for each in gallery.search(np.stack(probes)))
+    print(
+        f"\nat {threshold}: forecast FPIR {told.fpir.expected:.4f} ({told.fpir.low:.4f} to "
+        f"{told.fpir.high:.4f}), measured {matched / len(probes):.4f}; false matches "
+        f"{told.in_all.expected:.1f} ({told.in_all.low:g} to {told.in_all.high:g}), {matched}"
+    )
+    assert told.basis is Basis.LIST
+    assert told.in_all.low <= matched <= told.in_all.high
+
+
+def _check_report(site: Site, deployment: str, folder: Path, *, frames: int, alerts: int) -> None:
+    """What the report of the deployment says is what was done."""
+    record = folder / "record.jsonl"
+    site.cordon("admin", "deployment", "end", deployment, "--confirm", deployment)
+    site.cordon("admin", "audit", "export", str(record))
+    command = ("admin", "deployment", "report", deployment, "--export", str(record))
+    report = site.cordon_json(*command, "--out", str(folder / "report"))
+    assert report["faces"]["frames"] == frames
+    assert frames * 0.99 <= report["faces"]["seen"] == report["faces"]["detections"]
+    assert report["faces"]["searched"] == report["faces"]["detections_by_fate"]["searched"]
+    assert report["alerts"]["raised"] == report["alerts"]["unresolved"] == alerts
+    assert report["list"]["by_category"] == {"wanted": report["list"]["entries"]}
+    assert [each["state"] for each in report["life"]][-2:] == ["ended", "erased"]
 
 
 def _import(site: Site, deployment: str, draw: Draw, folder: Path) -> set[str]:

@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from cordon.v1 import deployment_pb2
 from cordon_server.api.convert import last_part, moment, optional_moment, timestamp
+from cordon_server.authority.notice import PublicNotice
 from cordon_server.authority.policy import Policy
 from cordon_server.authority.policy_words import explain
 from cordon_server.authority.records import DeploymentRecord, State
@@ -217,4 +218,24 @@ def policy(value: Policy) -> deployment_pb2.Policy:
             )
             for line in explain(value)
         ],
+    )
+
+
+def notice(value: PublicNotice) -> deployment_pb2.GetNoticeResponse:
+    """What the public is told."""
+    said = value.publisher
+    return deployment_pb2.GetNoticeResponse(
+        place=value.place,
+        start_time=timestamp(value.start_time),
+        end_time=timestamp(value.end_time),
+        purpose=value.purpose,
+        categories=value.categories,
+        responsible=said.responsible,
+        lawful_basis=said.lawful_basis,
+        complaints=said.complaints,
+        record_url=said.record_url,
+        match_hours_max=value.match_hours_max,
+        policy=value.policy,
+        policy_digest=value.policy_digest,
+        authority_digest=value.authority_digest,
     )

@@ -10,9 +10,11 @@ from cordon_server.api import convert, convert_deployment
 from cordon_server.api.edge import Context, caller, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.authority.deployments import Deployments
+from cordon_server.authority.notice import Publisher, public_notice
 from cordon_server.authority.records import DeploymentRecord
 from cordon_server.authority.terms import Actor, HaltCause
 from cordon_server.identity.officer_keys import OfficerKeys
+from cordon_server.sessions.forecasting import Forecasting
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.moves import Authorisation, Moves
 from cordon_server.sessions.stops import Stops
@@ -30,9 +32,11 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         live: Live,
         moves: Moves,
         stops: Stops,
+        forecasting: Forecasting,
         ledger: RequestLedger,
         officer_keys: OfficerKeys,
         *,
+        publisher: Publisher,
         threshold_default: float,
         check_user: Callable[[str], Awaitable[object]],
         on_assigned: Callable[[], None],
@@ -43,8 +47,10 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         self._live = live
         self._moves = moves
         self._stops = stops
+        self._forecasting = forecasting
         self._ledger = ledger
         self._officer_keys = officer_keys
+        self._publisher = publisher
         self._threshold_default = threshold_default
         self._check_user = check_user
         self._on_assigned = on_assigned
@@ -115,13 +121,30 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
 
         return await self._once(request, deployment_pb2.AssignDeploymentResponse, move)
 
+    async def ForecastDeployment(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.ForecastDeploymentRequest, context: Context
+    ) -> deployment_pb2.ForecastDeploymentResponse:
+        found = await self._forecasting.forecast(
+            convert.last_part(request.name),
+            faces_per_hour=request.faces_per_hour,
+            operators=request.operators or 1,
+            threshold=request.threshold if request.HasField("threshold") else None,
+        )
+        return deployment_pb2.ForecastDeploymentResponse(forecast=found.text)
+
     async def SubmitDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.SubmitDeploymentRequest, context: Context
     ) -> deployment_pb2.SubmitDeploymentResponse:
         async def move() -> DeploymentRecord:
-            return await self._moves.submit(
-                convert.last_part(request.name), _actor(), "", dry_run=request.validate_only
-            )
+            name, forecast = convert.last_part(request.name), ""
+            if request.faces_per_hour:
+                found = await self._forecasting.forecast(
+                    name,
+                    faces_per_hour=request.faces_per_hour,
+                    operators=request.operators or 1,
+                )
+                forecast = found.text
+            return await self._moves.submit(name, _actor(), forecast, dry_run=request.validate_only)
 
         return await self._once(request, deployment_pb2.SubmitDeploymentResponse, move)
 
@@ -132,11 +155,21 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
             return await self._moves.authorise(
                 convert.last_part(request.name),
                 _actor(),
-                Authorisation(request.digest, request.signature),
+                Authorisation(request.digest, request.signature, request.below_floor),
                 dry_run=request.validate_only,
             )
 
         return await self._once(request, deployment_pb2.AuthoriseDeploymentResponse, move)
+
+    async def GetNotice(  # noqa: N802  # gRPC's name
+        self, request: deployment_pb2.GetNoticeRequest, context: Context
+    ) -> deployment_pb2.GetNoticeResponse:
+        opened = await self._live.opened(convert.last_part(request.name))
+        state = await opened.watchlist.state()
+        found = public_notice(
+            opened.record, self._deployments.policy, state.by_category, self._publisher
+        )
+        return convert_deployment.notice(found)
 
     async def PublishNotice(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.PublishNoticeRequest, context: Context

@@ -16,6 +16,7 @@ from cordon_server.identity.names import PersonRole
 from cordon_server.matches.receipts import Receipts
 from cordon_server.matches.records import SEQUENCE_MAX, MatchRecord, Reviewer
 from cordon_server.matches.review import Verdict
+from cordon_server.sessions.ceiling_watch import CeilingWatch
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.pictures import reference_pictures
@@ -29,9 +30,12 @@ HEARTBEAT_S = 5.0
 class MatchServicer(match_pb2_grpc.MatchServiceServicer):
     """Serves the match log."""
 
-    def __init__(self, live: Live, receipts: Receipts, *, subscribers_max: int) -> None:
+    def __init__(
+        self, live: Live, receipts: Receipts, ceiling: CeilingWatch, *, subscribers_max: int
+    ) -> None:
         self._live = live
         self._receipts = receipts
+        self._ceiling = ceiling
         self._subscribers_max = subscribers_max
         self._subscribers = 0
 
@@ -132,6 +136,7 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
             )
             if not request.validate_only:
                 await self._receipts.note(deployment_id, view.record)
+                await self._ceiling.look(deployment)
             return match_pb2.AdjudicateMatchResponse(
                 match=match_messages.match(view, deployment_id)
             )

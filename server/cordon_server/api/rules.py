@@ -30,6 +30,8 @@ TEXT_CHARACTERS_MAX = 200
 RATIONALE_CHARACTERS_MAX = 500
 LONG_TEXT_CHARACTERS_MAX = 1000
 CAMERAS_PER_DEPLOYMENT_MAX = 64
+FACES_PER_HOUR_MAX = 1_000_000
+OPERATORS_MAX = 1000
 SAMPLE_COUNT_MAX = 100
 PROOF_PICTURES_MAX = 50
 ZONE_CORNERS_MAX = 32
@@ -318,13 +320,25 @@ RULES: dict[str, dict[str, Rule]] = {
         "update_mask": _deployment_mask,
         **_mutation,
     },
-    "cordon.v1.SubmitDeploymentRequest": {"name": _deployment, **_mutation},
+    "cordon.v1.ForecastDeploymentRequest": {
+        "name": _deployment,
+        "faces_per_hour": between(1, FACES_PER_HOUR_MAX),
+        "operators": between(0, OPERATORS_MAX),
+        "threshold": between(0, 1),
+    },
+    "cordon.v1.SubmitDeploymentRequest": {
+        "name": _deployment,
+        "faces_per_hour": between(0, FACES_PER_HOUR_MAX),
+        "operators": between(0, OPERATORS_MAX),
+        **_mutation,
+    },
     "cordon.v1.AuthoriseDeploymentRequest": {
         "name": _deployment,
         "digest": exactly(32),
         "signature": exactly(64),
         **_mutation,
     },
+    "cordon.v1.GetNoticeRequest": {"name": _deployment},
     "cordon.v1.PublishNoticeRequest": {"name": _deployment, "place": line, **_mutation},
     "cordon.v1.ArmDeploymentRequest": {"name": _deployment, **_mutation},
     "cordon.v1.HaltDeploymentRequest": {"name": _deployment, **_mutation},

@@ -8,6 +8,7 @@ its own coded reason. Computes; touches neither clock nor disk.
 | submit, arm | `check_list`    | entries, as many as the policy allows |
 | submit, arm | `check_papers`  | impact assessment and forecast, where the policy wants them |
 | authorise | `check_four_eyes` | another person at another workstation |
+| authorise | `check_floor`     | a threshold that keeps the policy's rate, or the officer's word |
 | arm       | `check_authority` | a signature over what is on record now, by a key on record now |
 | arm       | `check_review`    | a review of this very list, young enough |
 | arm       | `check_notice`    | the public told, or exempted |
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cordon_server.authority import content
+from cordon_server.authority.forecast import is_below_floor
 from cordon_server.authority.list_state import ListState
 from cordon_server.authority.policy import Policy
 from cordon_server.authority.records import DeploymentRecord
@@ -124,6 +126,20 @@ def check_papers(record: DeploymentRecord, forecast: str, policy: Policy, now: d
             f"no false alerts were forecast for {name}, and policy {policy.name} wants it (R17); "
             f"submit it with the footfall: cordon admin deployment submit {name} --help",
             reason="FORECAST_MISSING",
+        )
+
+
+def check_floor(record: DeploymentRecord, forecast: str, *, meant: bool) -> None:
+    """Raises `NotReady` for a threshold below the floor that was forecast, unless the authorising
+    officer means it (R15)."""
+    if is_below_floor(forecast) and not meant:
+        name = record.deployment_id
+        raise NotReady(
+            f"the threshold of {name} is below the floor that was forecast for its list: more "
+            "strangers would be matched than the policy allows. Raise it (cordon admin deployment "
+            f"update {name} --threshold), or sign for it: cordon admin deployment authorise {name} "
+            "--below-floor",
+            reason="THRESHOLD_BELOW_FLOOR",
         )
 
 

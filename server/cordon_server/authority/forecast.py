@@ -11,6 +11,7 @@ Pure; knows neither deployments nor galleries.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordon_server.authority.impostors import NonMated
+from cordon_server.domain import NotReady
 
 PROBES_MIN = 100
 """Fewer measured scores say too little; the tail that was measured with the model is taken."""
@@ -111,6 +113,7 @@ class Forecast:
     probes: int
     """Strangers' scores that it rests on."""
     subjects: int
+    references: int
     threshold: float
     crowd: Crowd
     fpir: Range
@@ -129,6 +132,43 @@ class Forecast:
         """Whether the threshold needs the authorising officer's own word (R15)."""
         return self.threshold < self.threshold_floor
 
+    @property
+    def text(self) -> str:
+        """As it is signed and put on record: JSON, keys sorted, ASCII alone."""
+        ranges = {
+            "fpir": self.fpir,
+            "false_matches": self.in_all,
+            "per_hour": self.per_hour,
+            "per_operator_10_min": self.per_operator_10_min,
+        }
+        told: dict[str, object] = {
+            "basis": self.basis.value,
+            "probes": self.probes,
+            "subjects": self.subjects,
+            "references": self.references,
+            "threshold": round(self.threshold, 4),
+            "fpir_max": self.fpir_max,
+            "threshold_floor": self.threshold_floor,
+            "faces_per_hour": self.crowd.faces_per_hour,
+            "hours": _short(self.crowd.hours),
+            "operators": self.crowd.operators,
+        }
+        for name, each in ranges.items():
+            told |= {name: _short(each.expected)}
+            told |= {f"{name}_low": _short(each.low), f"{name}_high": _short(each.high)}
+        return json.dumps(told, sort_keys=True, separators=(",", ":"))
+
+
+def is_below_floor(text: str) -> bool:
+    """Whether a forecast as it was signed is of a threshold below its floor (R15)."""
+    told = json.loads(text) if text else {"threshold": 0.0, "threshold_floor": 0.0}
+    return bool(told["threshold"] < told["threshold_floor"])
+
+
+def _short(value: float) -> float:
+    """Three digits, or whatever is before the point: more would claim what nobody knows."""
+    return float(f"{value:.3g}") if abs(value) < 1000 else float(round(value))
+
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
@@ -143,7 +183,7 @@ class Comparisons:
 
 def forecast(
     measured: NonMated,
-    model: Comparisons,
+    model: Comparisons | None,
     *,
     subjects: int,
     references: int,
@@ -152,10 +192,21 @@ def forecast(
     fpir_max: float,
     crowd: Crowd,
 ) -> Forecast:
-    """What a list does to this crowd at a threshold; the same for the same list, always."""
+    """What a list does to this crowd at a threshold; the same for the same list, always.
+
+    Raises `NotReady` (FORECAST_IMPOSSIBLE) for a list too short to be measured where nothing was
+    measured with the model either.
+    """
     if len(measured) >= PROBES_MIN:
         basis = Basis.COHORT if has_cohort else Basis.LIST
         expected, others = fit(measured.scores), _resampled(measured)
+    elif model is None:
+        raise NotReady(
+            f"{len(measured)} strangers' scores are too few to forecast from (it takes "
+            f"{PROBES_MIN}) and the model pack says nothing of strangers; give the server a "
+            "cohort, or the pack an [impostors] table",
+            reason="FORECAST_IMPOSSIBLE",
+        )
     else:
         basis = Basis.MODEL
         whole = max(1, references)
@@ -169,6 +220,7 @@ def forecast(
         basis=basis,
         probes=len(measured),
         subjects=subjects,
+        references=references,
         threshold=threshold,
         crowd=crowd,
         fpir=_range(rate, rates, 1.0),

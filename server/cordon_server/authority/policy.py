@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from cordon_server.authority.ceiling import PER_FACE_MAX
 from cordon_server.domain import VOLUNTEER, ConfigInvalid
 
 SHIPPED = ("uk-police", "eu-ai-act", "private-venue", "demo")
@@ -72,7 +73,7 @@ class ThresholdPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FalseAlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The ceiling on false alerts (R16)."""
 
-    ceiling_per_face: Share
+    ceiling_per_face: Annotated[float, Meta(gt=0, le=PER_FACE_MAX)]
     confidence: Share
 
 

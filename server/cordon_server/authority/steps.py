@@ -106,11 +106,18 @@ def submitted(
 
 
 def authorised(
-    record: DeploymentRecord, officer: Officer, present: Present, digest: bytes, signature: bytes
+    record: DeploymentRecord,
+    officer: Officer,
+    present: Present,
+    digest: bytes,
+    signature: bytes,
+    *,
+    below_floor: bool = False,
 ) -> DeploymentRecord:
     """SUBMITTED to AUTHORISED by a signature over the content as it is now (R8).
 
-    Raises `NotPermitted` (FOUR_EYES, NO_SIGNING_KEY, SIGNATURE_WRONG) or `NotReady`.
+    `below_floor` says that the officer means a threshold below the forecast's floor. Raises
+    `NotPermitted` (FOUR_EYES, NO_SIGNING_KEY, SIGNATURE_WRONG) or `NotReady`.
     """
     checks.check_four_eyes(record, officer.actor)
     check_move(record, State.AUTHORISED, by="authorise")
@@ -118,6 +125,7 @@ def authorised(
     assert submission is not None
     checks.check_unchanged(record, submission, present)
     _check_asked(record, present, submission.forecast)
+    checks.check_floor(record, submission.forecast, meant=below_floor)
     if digest != content.digest(record, submission):
         raise NotReady(
             f"what was signed is not what {record.deployment_id} says now; look at it again: "

@@ -176,8 +176,12 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.DeploymentService/AssignDeployment": Permission(
         _at(Role.ADMIN), _REVIEWERS, _A.ALTERATION, scope=Scope.OWN_DEPLOYMENT
     ),
+    "/cordon.v1.DeploymentService/ForecastDeployment": Permission(
+        _at(Role.ADMIN), _REVIEWERS, _A.COMBINATION, scope=_ASSIGNED
+    ),
     "/cordon.v1.DeploymentService/SubmitDeployment": _asking(),
     "/cordon.v1.DeploymentService/AuthoriseDeployment": _deciding(),
+    "/cordon.v1.DeploymentService/GetNotice": _staff(_A.NONE, _NO_PERSON_IN_IT),
     "/cordon.v1.DeploymentService/PublishNotice": Permission(
         _at(Role.ADMIN), _REVIEWERS, _A.ALTERATION, scope=_ASSIGNED
     ),

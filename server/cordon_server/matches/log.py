@@ -26,6 +26,7 @@ from cordon_server.matches.records import (
     REVISIONS,
     SEEDS,
     SHOWN,
+    Decision,
     MatchRecord,
     RevisionRecord,
     SeedRecord,
@@ -159,6 +160,20 @@ class MatchLog:
         def act(txn: Transaction) -> int:
             seeds = sum(txn.get(MATCHES, key) is not None for key, _ in txn.scan(SEEDS))
             return txn.count(MATCHES) - seeds
+
+        return await self._environment.read(act)
+
+    async def false_alerts(self) -> list[int]:
+        """The matches that people found false, of those that recognition raised (R16)."""
+
+        def act(txn: Transaction) -> list[int]:
+            return [
+                record.match_id
+                for key, record in txn.scan(MATCHES)
+                if record.adjudication is not None
+                and record.adjudication.decision is Decision.FALSE
+                and txn.get(SEEDS, key) is None
+            ]
 
         return await self._environment.read(act)
 

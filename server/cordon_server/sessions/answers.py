@@ -36,7 +36,9 @@ class Answers:
         self._clock_s = clock_s
 
     def finish(self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome) -> None:
-        """Answers a frame; at once where it raised nothing."""
+        """Counts what a frame showed and answers it; at once where it raised nothing."""
+        if outcome.result is not None:
+            deployment.tally.note(outcome.result.counts)
         if outcome.result is not None and outcome.result.sightings:
             self._tasks.create_task(self._log_then_answer(deployment, session, outcome))
         else:

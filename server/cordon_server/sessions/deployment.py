@@ -28,6 +28,7 @@ from cordon_server.matches.review import ReviewRule
 from cordon_server.matches.room import Matches, open_matches
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.sessions.camera import CameraSession
+from cordon_server.sessions.tally import COUNTS, Tally
 from cordon_server.sessions.visits import Visits
 from cordon_server.store.durable import remove_folder
 from cordon_server.store.environment import Environment
@@ -39,6 +40,7 @@ TABLES = (
     *LIST_TABLES,
     *PROPOSAL_TABLES,
     *MATCH_TABLES,
+    COUNTS,
     REQUESTS,
 )
 
@@ -54,6 +56,7 @@ class OpenDeployment:
     matches: Matches
     ledger: RequestLedger
     visits: Visits
+    tally: Tally
     cameras: dict[str, CameraSession] = field(default_factory=dict)
     logging: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a frame's sightings are judged and logged: one frame after the other."""
@@ -125,9 +128,16 @@ class DeploymentOpener:
         )
         ledger = RequestLedger(environment, clock=self.clock)
         kept = ListRecord(self.recorder, record.deployment_id)
-        proposals = Proposals(environment, watchlist, kept, clock=self.clock)
-        visits = Visits(self.rule)
-        return OpenDeployment(record, environment, watchlist, proposals, matches, ledger, visits)
+        return OpenDeployment(
+            record,
+            environment,
+            watchlist,
+            Proposals(environment, watchlist, kept, clock=self.clock),
+            matches,
+            ledger,
+            Visits(self.rule),
+            Tally(environment),
+        )
 
     async def environment(self, deployment_id: str) -> Environment:
         """A deployment's database, sealed under its key; both are made where they are not there."""

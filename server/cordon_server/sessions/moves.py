@@ -23,6 +23,8 @@ class Authorisation:
 
     digest: bytes
     signature: bytes
+    below_floor: bool = False
+    """Whether he means a threshold below the floor that was forecast (R15)."""
 
 
 class Moves:
@@ -85,7 +87,9 @@ class Moves:
         who = self._ground.officer(officer)
         make = self._ground.taking(
             deployment_id,
-            lambda record: steps.authorised(record, who, present, word.digest, word.signature),
+            lambda record: steps.authorised(
+                record, who, present, word.digest, word.signature, below_floor=word.below_floor
+            ),
         )
         return await self._ground.make(deployment_id, "authorised", officer, make, dry_run=dry_run)
 

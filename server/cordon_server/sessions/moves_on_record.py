@@ -68,4 +68,6 @@ def armed_facts(record: DeploymentRecord, state: ListState, policy: Policy) -> d
         "entries": state.entries,
         "references": state.references,
         "policy_version": policy.version,
+        "ceiling.per_face": policy.false_alerts.ceiling_per_face,
+        "ceiling.confidence": policy.false_alerts.confidence,
     }

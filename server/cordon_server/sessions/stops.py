@@ -26,6 +26,7 @@ from cordon_server.authority.steps import Counts
 from cordon_server.authority.terms import Actor, HaltCause
 from cordon_server.domain import CordonError, NotReady, OurFault
 from cordon_server.sessions.camera import HaltReason
+from cordon_server.sessions.counting import Counting
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.ground import Ground
 
@@ -40,8 +41,9 @@ LOOK_AT_ALL_EVERY_S = 15.0
 class Stops:
     """Stops deployments. Used from the event loop alone."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, counting: Counting) -> None:
         self._ground = ground
+        self._counting = counting
         self._looked_s = float("-inf")
 
     # What the server does by itself.
@@ -130,6 +132,10 @@ class Stops:
             finally:
                 ground.moved(await step(False))
         return opened.record
+
+    async def suspend(self, deployment_id: str) -> DeploymentRecord:
+        """Halts a deployment because of its false alerts (R16)."""
+        return await self.halt(deployment_id, None, HaltCause.CEILING, dry_run=False)
 
     async def end(self, deployment_id: str, actor: Actor, *, dry_run: bool) -> DeploymentRecord:
         """Stops recognition, then destroys list and log (R2)."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from cordon_server.authority.cameras import Cameras
+from cordon_server.authority.ceiling import PER_FACE_MAX, Ceiling
 from cordon_server.authority.clock import KeptClock
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.policy import load_policy
@@ -26,6 +27,8 @@ from cordon_server.recognition.load import Advice, Load, LoadRules
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
 from cordon_server.recognition.tracks import CameraTracks
 from cordon_server.sessions.camera import CameraSession, Halted
+from cordon_server.sessions.ceiling_watch import CeilingWatch
+from cordon_server.sessions.counting import Counting
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
 from cordon_server.sessions.ground import Ground
 from cordon_server.sessions.live import Live
@@ -215,13 +218,22 @@ async def a_live_site(
         )
         keys = {APPROVER.user_id: PUBLIC_KEY}
         ground = Ground(deployments, live, acts, kept_clock, MODEL, keys.get)
-        moves, stops = Moves(ground), Stops(ground)
+        moves, stops = Moves(ground), Stops(ground, Counting(lambda: live.open_deployments, acts))
         live.on_list_change = moves.list_changes
         yield LiveSite(
             live, moves, stops, deployments, cameras, scheduler, clock, opener, load, acts, keys
         )
         await live.stop()
         await live.close()
+
+
+def no_ceiling() -> CeilingWatch:
+    """For tests that no false alert may end."""
+
+    async def suspend(deployment_id: str) -> None:
+        raise AssertionError(f"{deployment_id} would be suspended")
+
+    return CeilingWatch(Ceiling(PER_FACE_MAX, 0.999999), suspend)
 
 
 async def heard(session: CameraSession) -> Outcome | Halted | None:

@@ -23,7 +23,7 @@ from cordon_server.matches.receipts import RECEIPT_TABLES, Receipts
 from cordon_server.matches.review import ReviewRule
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.store.environment import Environment
-from tests.unit.server.live_rooms import LiveSite, a_live_site
+from tests.unit.server.live_rooms import LiveSite, a_live_site, no_ceiling
 from tests.unit.server.persons import a_peer
 from tests.unit.server.rooms import (
     NOON,
@@ -133,7 +133,9 @@ async def room(
         for degrees in (10, 12, 14, 16, 18):
             await site.enrol(opened, WHOM, degrees)
         await site.arm()
-        room = Room(site, opened, MatchServicer(site.live, receipts, subscribers_max=3))
+        room = Room(
+            site, opened, MatchServicer(site.live, receipts, no_ceiling(), subscribers_max=3)
+        )
         await room.raise_match()
         sit_down("ben")
         yield room

@@ -14,7 +14,7 @@ from cordon_server.domain import CordonError
 from cordon_server.identity.names import PersonRole
 from cordon_server.matches.receipts import Receipts
 from cordon_server.sessions.camera import CameraSession
-from tests.unit.server.live_rooms import LiveSite, heard
+from tests.unit.server.live_rooms import LiveSite, heard, no_ceiling
 from tests.unit.server.rooms import NOON, a_frame, picture
 from tests.unit.server.test_match_servicer import CONTEXT, sit_down
 
@@ -51,7 +51,7 @@ async def test_a_case_looks_like_a_match_to_operators_and_is_reported_to_supervi
 ) -> None:
     await streaming(live_site)
     receipts = cast(Receipts, None)
-    matches = MatchServicer(live_site.live, receipts, subscribers_max=3)
+    matches = MatchServicer(live_site.live, receipts, no_ceiling(), subscribers_max=3)
     measurement = MeasurementServicer(live_site.live, clock=live_site.clock)
 
     trial = await measurement.SeedCase(a_case(validate_only=True), CONTEXT)

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from cordon_server.api import rules
 from tests.unit.server.contract import MESSAGES, METHODS, REQUESTS
 
-READS = ("Get", "List", "Check", "Subscribe", "Export")
+READS = ("Get", "List", "Check", "Subscribe", "Export", "Forecast")
 STREAMS = {"StreamFrames", "ImportReferences"}
 OF_THE_MOMENT = {
     "StreamFrames",

@@ -83,6 +83,25 @@ class ReachFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ImpostorTail:
+    """How often two different people's faces score so high: the share that reaches `score`, and by
+    how much the score rises for the share to fall to 1/e of it."""
+
+    score: float
+    share: float
+    decline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Impostors:
+    """What was measured on people of several sets: what to expect, and the best and worst set."""
+
+    expected: ImpostorTail
+    low: ImpostorTail
+    high: ImpostorTail
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPack:
     """A detector and an embedder that belong together, and the thresholds measured with them."""
 
@@ -94,6 +113,8 @@ class ModelPack:
     alignment: str
     score_threshold: float
     detection_score_min: float
+    impostors: Impostors | None = None
+    """How alike strangers are to it; there if it was measured."""
     reaches: ReachFile | None = None
     """There if the embedder runs in int8 where the machine can; else it runs in float32."""
 
@@ -148,7 +169,7 @@ def read_pinned(path: Path, sha256: str, *, what: str) -> bytes:
 
 
 def _pack(table: Mapping[str, Any], folder: Path) -> ModelPack:
-    _check_keys(table, _PACK_KEYS, "")
+    _check_keys(table, _PACK_KEYS, "", optional=("impostors",))
     detector, embedder, thresholds = table["detector"], table["embedder"], table["thresholds"]
     _check_keys(detector, _DETECTOR_KEYS, "detector.", optional=("distribution",))
     _check_keys(embedder, _EMBEDDER_KEYS, "embedder.", optional=("distribution", *_INT8_KEYS))
@@ -168,7 +189,23 @@ def _pack(table: Mapping[str, Any], folder: Path) -> ModelPack:
         score_threshold=float(thresholds["score"]),
         detection_score_min=float(thresholds["detection"]),
         reaches=_reach_file(embedder, folder),
+        impostors=_impostors(table.get("impostors")),
     )
+
+
+def _impostors(table: Mapping[str, Any] | None) -> Impostors | None:
+    if table is None:
+        return None
+    _check_keys(table, dict.fromkeys(("expected", "low", "high"), dict), "impostors.")
+    return Impostors(**{name: _impostor_tail(table[name], f"impostors.{name}.") for name in table})
+
+
+def _impostor_tail(table: Mapping[str, Any], prefix: str) -> ImpostorTail:
+    _check_keys(table, dict.fromkeys(("score", "share", "decline"), float), prefix)
+    _in_range(table["score"], -1.0, 1.0, prefix + "score")
+    for key in ("share", "decline"):
+        _in_range(table[key], 1e-9, 1.0, prefix + key)
+    return ImpostorTail(*(float(table[key]) for key in ("score", "share", "decline")))
 
 
 def _reach_file(embedder: Mapping[str, Any], folder: Path) -> ReachFile | None:
