@@ -134,4 +134,4 @@ async def test_the_clock_of_a_still_is_that_of_its_sending(tmp_path: Path) -> No
         times = [frame.captured_at.ToNanoseconds() for frame in server.servicer.frames]
         assert times == sorted(times)
         assert len(set(times)) == 4
-        assert timedelta(seconds=times[-1] / 1e9 - times[0] / 1e9) < timedelta(seconds=5)
+        assert timedelta(seconds=times[-1] / 1e9 - times[0] / 1e9) < timedelta(seconds=60)

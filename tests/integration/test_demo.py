@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +131,12 @@ def test_an_interrupted_demo_leaves_neither_processes_nor_files(
         children = psutil.Process(demo.pid).children(recursive=True)
 
         demo.send_signal(number)
-        began_s = time.monotonic()
-        code = demo.wait(20)
+        code = demo.wait(_DONE_S)
     finally:
         demo.kill()
         demo.stderr.close() if demo.stderr else None
 
     assert code == 128 + number
-    assert time.monotonic() - began_s < 15
     assert len(children) >= 3
     assert not any(child.is_running() for child in children)
     assert not list((tmp_path / "tmp").iterdir())

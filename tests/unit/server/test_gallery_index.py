@@ -152,12 +152,12 @@ def test_removal_from_a_hundred_thousand_references_takes_no_seconds() -> None:
     gallery = a_gallery("exact")
     gallery.add(references(people(20_000, 34), 5, 35))
 
-    start = time.monotonic()
+    start_s = time.thread_time()  # what it costs, however busy the machine is
     for person in range(5):
         gallery.remove_entry(f"s{person * 1000}")
 
     assert len(gallery) == 99_975
-    assert time.monotonic() - start < 5 * 0.5
+    assert time.thread_time() - start_s < 5 * 0.5
 
 
 @pytest.mark.slow
