@@ -315,6 +315,7 @@ def reason_records(reasons: Iterable[watchlist_pb2.Reason]) -> list[dict[str, An
             "message": reason.message,
             "reference": reason.reference or None,
             "score": rounded(reason.score) if reason.reference else None,
+            "component": reason.component or None,
         }
         for reason in reasons
     ]

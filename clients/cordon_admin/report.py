@@ -57,7 +57,13 @@ class RowReport:
     @classmethod
     def refused(cls, row: Row | BadRow, code: str, message: str) -> RowReport:
         """Of a row that was never sent."""
-        reason = {"code": code, "message": message, "reference": None, "score": None}
+        reason = {
+            "code": code,
+            "message": message,
+            "reference": None,
+            "score": None,
+            "component": None,
+        }
         return cls(row.number, row.external_ref, str(row.image), "rejected", [reason])
 
     @property

@@ -210,6 +210,8 @@ class Reason:
     message: str
     reference: str = ""
     score: float = 0.0
+    component: str = ""
+    """The quality component of ISO/IEC 29794-5 that falls short, where it is one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,7 @@ def reason(value: Reason, deployment_id: str) -> watchlist_pb2.Reason:
         message=value.message,
         reference=_reference_path(deployment_id, value.reference),
         score=value.score,
+        component=value.component,
     )
 
 

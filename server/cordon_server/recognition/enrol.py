@@ -22,7 +22,7 @@ from cordon_server.recognition.align import align
 from cordon_server.recognition.decode import decode_picture
 from cordon_server.recognition.detect import FaceDetector
 from cordon_server.recognition.embed import Embedder
-from cordon_server.recognition.gates import ENROLMENT_GATE, Gate, reasons
+from cordon_server.recognition.gates import COMPONENTS, ENROLMENT_GATE, Gate, reasons
 from cordon_server.recognition.models.prepare import CROP_SIZE
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.probe import probe_jpeg
@@ -155,4 +155,4 @@ def _at(faces: Sequence[Face], point: tuple[float, float]) -> Face:
 
 
 def _unusable(code: ReasonCode, message: str) -> UnusablePicture:
-    return UnusablePicture(message, (Reason(code, message),))
+    return UnusablePicture(message, (Reason(code, message, component=COMPONENTS[code]),))

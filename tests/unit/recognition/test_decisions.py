@@ -61,8 +61,34 @@ def test_each_limit_has_its_code_and_a_sentence(change: dict[str, float], code: 
     assert all("give a" in r.message for r in reasons(poor, ENROLMENT_GATE))
 
 
+@pytest.mark.serves("R23")
+@pytest.mark.parametrize(
+    ("change", "component"),
+    [
+        ({"inter_eye_px": 10.0}, "InterEyeDistance"),
+        ({"sharpness": 1.0}, "Sharpness"),
+        ({"luminance": 5.0}, "UnderExposurePrevention"),
+        ({"luminance": 250.0}, "OverExposurePrevention"),
+        ({"yaw_degrees": -70.0}, "HeadPoseYaw"),
+        ({"roll_degrees": 70.0}, "HeadPoseRoll"),
+        ({"detection_score": 0.6}, "FaceOcclusionPrevention"),
+    ],
+)
+def test_each_limit_is_named_as_iso_29794_5_names_it(
+    change: dict[str, float], component: str
+) -> None:
+    poor = dataclasses.replace(GOOD, **change)
+
+    assert [reason.component for reason in reasons(poor, ENROLMENT_GATE)] == [component]
+
+
 def test_the_enrolment_gate_lets_nothing_through_that_the_probe_gate_refuses() -> None:
-    for name in ("inter_eye_px_min", "sharpness_min", "luminance_min"):
+    for name in (
+        "inter_eye_px_min",
+        "sharpness_min",
+        "luminance_min",
+        "detection_score_min",
+    ):
         assert getattr(ENROLMENT_GATE, name) >= getattr(PROBE_GATE, name)
     for name in ("luminance_max", "yaw_degrees_max", "roll_degrees_max"):
         assert getattr(ENROLMENT_GATE, name) <= getattr(PROBE_GATE, name)
