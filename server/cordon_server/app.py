@@ -78,6 +78,7 @@ from cordon_server.parts import (
     analyser_settings,
     calibration,
     ceiling,
+    cohort,
     decision_rule,
     decoder,
     entry_rules,
@@ -272,6 +273,7 @@ async def running(
             examining=examining,
             writer=writer,
             clock=clock,
+            cohort=await asyncio.to_thread(cohort, settings, models),
             rule=decision_rule(settings),
             review=ReviewRule(policy.adjudication.reviewers, policy.adjudication.blind),
         )

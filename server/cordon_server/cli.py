@@ -29,6 +29,14 @@ app = typer.Typer(
     epilog="Example: cordon server run --config site/cordon.toml",
 )
 
+cohort = typer.Typer(
+    help="Strangers that watchlists are compared with.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="Example: cordon server cohort make ./faces",
+)
+app.add_typer(cohort, name="cohort")
+
 EXIT_FAILED = 1
 EXIT_CONFLICT = 7
 
@@ -333,6 +341,32 @@ def accept_record(config: ConfigOption = Path("cordon.toml")) -> None:
         there, signed = accept_record(load_settings(config), now=datetime.now(UTC))
     before = "nobody knows how many" if signed is None else str(signed)
     print(f"the audit record goes on after {there} leaves; {before} had been signed")
+
+
+@cohort.command(epilog="Example: cordon server cohort make ./faces --out ./site/cohort.bin")
+def make(
+    folder: Annotated[Path, typer.Argument(help="Pictures with one face each.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("cohort.bin"),
+    config: ConfigOption = Path("cordon.toml"),
+) -> None:
+    """Make a cohort: templates of strangers that lists are compared with, without names.
+
+    Take faces of people who consented or of a public set, some hundreds and as mixed as your
+    public; then name the file in the settings: [watchlist] cohort. It belongs to the model.
+    """
+    from cordon_server.authority.watchlist_cohort import write_cohort
+    from cordon_server.config import load_settings
+    from cordon_server.parts import open_pack
+    from cordon_server.upkeep import cohort_faces
+
+    with _errors():
+        models = open_pack(load_settings(config))
+        vectors, passed_over = cohort_faces(models, folder)
+        write_cohort(out, vectors, models.pack.model_id)
+        models.close()
+    for path, why in passed_over:
+        print(f"passed over {path}: {why}", file=sys.stderr)
+    print(f"{len(vectors)} faces in {out}, {len(passed_over)} pictures passed over")
 
 
 async def _serve(settings: object) -> None:

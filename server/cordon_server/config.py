@@ -197,6 +197,10 @@ class Watchlist(_Section):
 
     duplicate_score: float = Field(0.80, gt=0, le=1)
     """A face this close to another entry's is refused as a duplicate."""
+    cohort: Path | None = None
+    """File of strangers' templates that lists are compared with, relative to the settings file;
+    `cordon server cohort make` makes one. Without, a list's own entries serve: then hubs are told
+    from few faces, or not at all."""
 
 
 class Advised(_Section):
@@ -364,6 +368,7 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     names = ("data", "certificates", "passphrase_file", "never_backed_up")
     places = {name: base / getattr(storage, name) for name in names}
     pack = base / recognition.model_pack if recognition.model_pack else None
+    cohort = base / settings.watchlist.cohort if settings.watchlist.cohort else None
     if policy.endswith(POLICY_FILE_ENDING):
         policy = str(base / policy)
     return settings.model_copy(
@@ -371,6 +376,7 @@ def _absolute(settings: Settings, base: Path) -> Settings:
             "storage": storage.model_copy(update=places),
             "recognition": recognition.model_copy(update={"model_pack": pack}),
             "authority": settings.authority.model_copy(update={"policy": policy}),
+            "watchlist": settings.watchlist.model_copy(update={"cohort": cohort}),
         }
     )
 

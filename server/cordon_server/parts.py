@@ -9,6 +9,8 @@ from cordon_server.acts import Act, AuditClass, Fact
 from cordon_server.authority.ceiling import Ceiling
 from cordon_server.authority.notice import Publisher
 from cordon_server.authority.policy import Policy
+from cordon_server.authority.watchlist_cohort import read_cohort
+from cordon_server.authority.watchlist_likeness import NO_COHORT, Vectors
 from cordon_server.authority.watchlist_rules import CategoryRule, EntryRules, Needed
 from cordon_server.config import Settings
 from cordon_server.domain import VOLUNTEER
@@ -167,6 +169,15 @@ def entry_rules(policy: Policy) -> EntryRules:
         image_age_max=timedelta(days=listed.image_age_d_max) if listed.image_age_d_max else None,
         proposal_rows_min=listed.proposal_rows_min or None,
     )
+
+
+def cohort(settings: Settings, models: Models) -> Vectors:
+    """Strangers that lists are compared with, as the settings name them; raises
+    `ConfigInvalid`."""
+    path = settings.watchlist.cohort
+    if path is None:
+        return NO_COHORT
+    return read_cohort(path, models.pack.model_id, models.pack.dimension)
 
 
 def load_rules(settings: Settings) -> LoadRules:

@@ -9,12 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from cordon_server.acts import Act, AuditClass
 from cordon_server.audit.room import accept, record_apart
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.records import CAMERAS
+from cordon_server.authority.watchlist_likeness import Vectors
 from cordon_server.config import Settings
-from cordon_server.domain import ConfigInvalid
+from cordon_server.domain import ConfigInvalid, UnusablePicture
 from cordon_server.identity.certificates import CertificateAuthority, check_host, write_private
 from cordon_server.identity.enrolment import ENROLMENTS, Enrolments, Token
 from cordon_server.identity.hierarchy import (
@@ -32,6 +35,8 @@ from cordon_server.identity.serving import (
     hosts_of,
     read_server_certificate,
 )
+from cordon_server.recognition.enrol import Enroller
+from cordon_server.recognition.models.sessions import Models
 from cordon_server.store.environment import Environment
 from cordon_server.store.lock import locked
 from cordon_server.store.sealing import PlainSealer
@@ -144,3 +149,18 @@ def _issuing(
             "one that server init made"
         )
     return root.issuing(site, hosts, now=now)
+
+
+def cohort_faces(models: Models, folder: Path) -> tuple[Vectors, list[tuple[Path, str]]]:
+    """Templates of the pictures of a folder and of those within, and which were passed over and
+    why. Raises `ConfigInvalid` where none can be used."""
+    enroller, passed_over = Enroller(models), list[tuple[Path, str]]()
+    rows = []
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        try:
+            rows.append(enroller.examine(path.read_bytes()).template.vector)
+        except (UnusablePicture, OSError) as error:
+            passed_over.append((path, str(error)))
+    if not rows:
+        raise ConfigInvalid(f"{folder} holds no picture of a face that can be used")
+    return np.stack(rows), passed_over

@@ -1,6 +1,6 @@
 """The templates of one deployment, in memory."""
 
 from cordon_server.gallery.gallery import Gallery
-from cordon_server.gallery.rows import Reference, Rows, check_template
+from cordon_server.gallery.rows import Reference, Rows, check_template, check_templates
 
-__all__ = ["Gallery", "Reference", "Rows", "check_template"]
+__all__ = ["Gallery", "Reference", "Rows", "check_template", "check_templates"]
