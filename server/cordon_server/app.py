@@ -72,7 +72,7 @@ from cordon_server.identity.serving import ServerCertificate
 from cordon_server.identity.sessions import SESSIONS
 from cordon_server.identity.users import USERS, Users
 from cordon_server.matches.receipts import RECEIPT_TABLES, Receipts
-from cordon_server.matches.review import ReviewRule
+from cordon_server.matches.views import ReviewRule
 from cordon_server.operations.metrics import Metrics, listening
 from cordon_server.parts import (
     analyser_settings,

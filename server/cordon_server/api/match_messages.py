@@ -5,7 +5,7 @@ from __future__ import annotations
 from cordon.v1 import match_pb2
 from cordon_server.api import convert
 from cordon_server.matches.records import Decision, Ground, JudgementRecord, MatchRecord, Outcome
-from cordon_server.matches.review import View, picture_id
+from cordon_server.matches.views import View, picture_id
 
 DECISIONS = {
     match_pb2.DECISION_TRUE: Decision.TRUE,

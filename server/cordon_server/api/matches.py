@@ -13,9 +13,9 @@ from cordon_server.api.edge import Context, caller, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import InvalidInput, LimitReached
 from cordon_server.identity.names import PersonRole
+from cordon_server.matches.places import Verdict
 from cordon_server.matches.receipts import Receipts
 from cordon_server.matches.records import SEQUENCE_MAX, MatchRecord, Reviewer
-from cordon_server.matches.review import Verdict
 from cordon_server.sessions.ceiling_watch import CeilingWatch
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live

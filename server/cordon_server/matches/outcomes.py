@@ -7,6 +7,7 @@ from datetime import datetime
 
 from cordon_server.acts import AuditClass, Fact, Recorder
 from cordon_server.domain import NotReady
+from cordon_server.matches.acting import act_of
 from cordon_server.matches.log import MatchLog
 from cordon_server.matches.records import (
     OUTCOMES,
@@ -19,7 +20,6 @@ from cordon_server.matches.records import (
     found_match,
     match_key,
 )
-from cordon_server.matches.review import act_of
 from cordon_server.matches.silencing import Silencing
 from cordon_server.store.environment import Environment, Transaction
 

@@ -16,9 +16,9 @@ import msgspec
 
 from cordon_server.acts import AuditClass, Recorder
 from cordon_server.domain import NotFound, NotReady
+from cordon_server.matches.acting import act_of
 from cordon_server.matches.codes import code_hash, make_code, read_code
 from cordon_server.matches.records import Decision, MatchRecord, Outcome, Reviewer
-from cordon_server.matches.review import act_of
 from cordon_server.store.environment import Environment, Table, Transaction
 
 

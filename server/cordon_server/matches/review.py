@@ -1,41 +1,42 @@
-"""Who may judge a match, on what, and what they are told before: human decisions (R10, R11).
+"""People's decisions on matches, from the claim to the decision (R10, R11).
 
-A reviewer claims a match, is sent its pictures, and judges. What he is told before, and what of the
-other's judgement, is decided here alone (`views`); nothing of a match goes out another way. A match
-has as many places as the policy wants reviewers; a claim keeps one, for a while. What binds a
-judgement are the pictures that it names: they are the ones that the server sent to this person
-last, and still the match's.
+A reviewer claims a match, is sent its pictures, and judges. What he is told before is said in
+`views`, who may judge and on which pictures in `places`, and what becomes of the judgements in
+`fusion`; here they are put to work, and what they make is recorded and kept.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from cordon_server.acts import Act, AuditClass, Fact, Recorder
-from cordon_server.domain import InvalidInput, NotPermitted, NotReady
+from cordon_server.matches.acting import act_of
 from cordon_server.matches.fusion import fuse
 from cordon_server.matches.log import MatchLog
+from cordon_server.matches.places import (
+    LEASE,
+    SUPERVISOR,
+    Verdict,
+    check_may_judge,
+    check_pictures,
+    check_reasons,
+)
 from cordon_server.matches.records import (
     CLAIMS,
-    GROUNDS,
     JUDGEMENTS,
     MATCHES,
-    OUTCOMES,
     SEED_RESULTS,
     SEEDS,
     SHOWN,
     AdjudicationRecord,
     ClaimRecord,
     Decision,
-    Ground,
     JudgementRecord,
     MatchRecord,
-    OutcomeRecord,
     Reviewer,
     SeedRecord,
     SeedResultRecord,
@@ -46,42 +47,8 @@ from cordon_server.matches.records import (
     probes_of,
 )
 from cordon_server.matches.silencing import Silencing
+from cordon_server.matches.views import ReviewRule, View, picture_id, view_of
 from cordon_server.store.environment import Environment, Transaction
-
-LEASE = timedelta(minutes=2)
-"""How long a claim keeps a reviewer's place."""
-SUPERVISOR = 3
-"""The number of a supervisor's judgement on what the reviewers left undecided."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewRule:
-    """How the policy wants matches decided."""
-
-    reviewers: int = 1
-    """How many judge each match, 1 or 2, independently of each other."""
-    is_blind: bool = False
-    """Whether a match is told by its pictures alone until its reviewer has judged."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What one caller may know of a match."""
-
-    record: MatchRecord
-    is_withheld: bool
-    """Whether only pictures, camera and time may be told."""
-    judgements: tuple[JudgementRecord, ...] = ()
-    outcome: OutcomeRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a person says of a match."""
-
-    decision: Decision
-    reasons: tuple[Ground, ...]
-    picture_ids: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +87,7 @@ class Review:
         """What this person may know of each, which may be any of its revisions."""
         rule = self._rule
         return await self._environment.read(
-            lambda txn: [_view(txn, record, reviewer, rule) for record in records]
+            lambda txn: [view_of(txn, record, reviewer, rule) for record in records]
         )
 
     async def claim(self, match_id: int, reviewer: Reviewer, *, dry_run: bool) -> datetime:
@@ -172,7 +139,7 @@ class Review:
         decision; `NotReady` where it was judged or decided before, is claimed, or the pictures are
         not the ones that were sent; `NotPermitted` where the other reviewer judged.
         """
-        _check_reasons(verdict)
+        check_reasons(verdict)
         async with self._log.changing:
             judged = await self._environment.read(
                 lambda txn: self._weigh(txn, match_id, verdict, reviewer, references)
@@ -199,7 +166,9 @@ class Review:
             if said == (reviewer.user_id, verdict.decision, set(verdict.reasons)):
                 return _Judged(record, own, is_new=False, seed=seed)
         earlier = self._check_may_judge(txn, record, reviewer)
-        self._check_pictures(txn, match_id, verdict, reviewer, references)
+        check_pictures(
+            txn, match_id, verdict, reviewer, references, deployment_id=self._deployment_id
+        )
         is_ruling = record.adjudication is not None
         judgement = JudgementRecord(
             SUPERVISOR if is_ruling else len(earlier) + 1,
@@ -221,78 +190,9 @@ class Review:
     def _check_may_judge(
         self, txn: Transaction, record: MatchRecord, reviewer: Reviewer
     ) -> tuple[JudgementRecord, ...]:
-        """The judgements before this person's; raises where he cannot judge now."""
-        match_id = record.match_id
-        earlier = judgements_of(txn, match_id)
-        if any(each.reviewer.user_id == reviewer.user_id for each in earlier):
-            raise NotReady(
-                f"you have judged match {match_id} before and a judgement stands",
-                reason="ALREADY_JUDGED",
-            )
-        if record.adjudication is not None:
-            is_open = record.adjudication.decision is Decision.UNDECIDED
-            if not (is_open and reviewer.is_supervisor and earlier[-1].number != SUPERVISOR):
-                raise NotReady(
-                    f"match {match_id} was decided before and a decision stands"
-                    + ("; a supervisor who has not judged it may settle it" if is_open else ""),
-                    reason="DECIDED",
-                )
-        if any(each.reviewer.shares_with(reviewer) for each in earlier):
-            # Says no more than it must: whoever works here learns nothing of a judgement.
-            raise NotPermitted(
-                f"match {match_id} is not for this workstation; judge it at another one",
-                reason="NOT_THIS_DESK",
-            )
-        self._check_place(txn, record, reviewer, earlier)
-        return earlier
-
-    def _check_place(
-        self,
-        txn: Transaction,
-        record: MatchRecord,
-        reviewer: Reviewer,
-        earlier: Sequence[JudgementRecord],
-    ) -> None:
-        """Raises `NotReady` where others take every place. Who has judged and who is about to
-        count alike: nobody learns which it is."""
-        others = {
-            claim.reviewer.user_id
-            for _, claim in txn.scan(CLAIMS, prefix=match_key(record.match_id))
-            if claim.expire_time > self._clock()
-        } - {reviewer.user_id}
-        places = 1
-        if record.adjudication is None:
-            others |= {each.reviewer.user_id for each in earlier}
-            places = self._rule.reviewers
-        if len(others) >= places:
-            raise NotReady(
-                f"somebody else is looking at match {record.match_id}; take another, or try again "
-                f"in {LEASE.seconds} s",
-                reason="MATCH_CLAIMED",
-            )
-
-    def _check_pictures(
-        self,
-        txn: Transaction,
-        match_id: int,
-        verdict: Verdict,
-        reviewer: Reviewer,
-        references: Sequence[bytes],
-    ) -> None:
-        shown = txn.get(SHOWN, person_key(match_id, reviewer.user_id))
-        if shown is None or verdict.picture_ids != set(shown):
-            raise NotReady(
-                f"these are not the pictures of match {match_id} that you were sent; look at it "
-                f"first: cordon control claim {self._deployment_id}/{match_id}",
-                reason="PICTURES_NOT_SHOWN",
-            )
-        now = {picture_id(jpeg) for jpeg in (*probes_of(txn, match_id), *references)}
-        if verdict.picture_ids != now:
-            raise NotReady(
-                f"the pictures of match {match_id} have changed since you were sent them; look "
-                f"again: cordon control claim {self._deployment_id}/{match_id}",
-                reason="PICTURES_CHANGED",
-            )
+        return check_may_judge(
+            txn, record, reviewer, reviewers=self._rule.reviewers, now=self._clock()
+        )
 
     def _keep(self, txn: Transaction, judged: _Judged) -> None:
         record, judgement = judged.record, judged.judgement
@@ -338,54 +238,3 @@ class Review:
         personal: dict[str, str] | None = None,
     ) -> Act:
         return act_of(self._deployment_id, kind, action, match_id, reviewer, facts, personal)
-
-
-def act_of(
-    deployment_id: str,
-    kind: AuditClass,
-    action: str,
-    match_id: int,
-    reviewer: Reviewer,
-    facts: dict[str, Fact] | None = None,
-    personal: dict[str, str] | None = None,
-) -> Act:
-    """What the record keeps of something that a person did with a match."""
-    return Act(
-        kind,
-        action,
-        deployment_id=deployment_id,
-        resource=f"deployments/{deployment_id}/matches/{match_id}",
-        machine=reviewer.machine,
-        facts={"match": match_id, **(facts or {})},
-        personal={"person": reviewer.user_id, **(personal or {})},
-    )
-
-
-def picture_id(jpeg: bytes) -> str:
-    """What names a picture: SHA-256, hexadecimal."""
-    return hashlib.sha256(jpeg).hexdigest()
-
-
-def _view(txn: Transaction, record: MatchRecord, reviewer: Reviewer, rule: ReviewRule) -> View:
-    """The one place that says what goes out of a match."""
-    match_id = record.match_id
-    newest = txn.get(MATCHES, match_key(match_id))
-    decided = None if newest is None else newest.adjudication
-    record = msgspec.structs.replace(record, adjudication=decided)
-    judgements = judgements_of(txn, match_id)
-    if decided is not None:
-        outcome = txn.get(OUTCOMES, match_key(match_id))
-        return View(record, is_withheld=False, judgements=judgements, outcome=outcome)
-    own = tuple(each for each in judgements if each.reviewer.user_id == reviewer.user_id)
-    return View(record, is_withheld=rule.is_blind and not own, judgements=own)
-
-
-def _check_reasons(verdict: Verdict) -> None:
-    fitting = GROUNDS[verdict.decision]
-    if wrong := sorted(set(verdict.reasons) - fitting):
-        raise InvalidInput(
-            f"{wrong[0].replace('_', '-')} is no reason for {verdict.decision}; these are: "
-            + ", ".join(sorted(ground.replace("_", "-") for ground in fitting)),
-            reason="REASON_DOES_NOT_FIT",
-            field="reasons",
-        )

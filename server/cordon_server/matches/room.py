@@ -9,10 +9,11 @@ from datetime import datetime
 from cordon_server.acts import Recorder
 from cordon_server.matches.log import MatchLog
 from cordon_server.matches.outcomes import Outcomes
-from cordon_server.matches.review import Review, ReviewRule
+from cordon_server.matches.review import Review
 from cordon_server.matches.seeds import SeededCases
 from cordon_server.matches.silencing import Silencing
 from cordon_server.matches.suppression import Suppressions
+from cordon_server.matches.views import ReviewRule
 from cordon_server.matches.volunteers import Volunteers
 from cordon_server.store.environment import Environment
 

@@ -24,8 +24,8 @@ from cordon_server.domain import StorageDamaged, StorageFull
 from cordon_server.gallery import Gallery
 from cordon_server.matches.log import MatchLog
 from cordon_server.matches.records import TABLES as MATCH_TABLES
-from cordon_server.matches.review import ReviewRule
 from cordon_server.matches.room import Matches, open_matches
+from cordon_server.matches.views import ReviewRule
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.sessions.camera import CameraSession
 from cordon_server.sessions.tally import COUNTS, Tally

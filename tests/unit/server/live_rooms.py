@@ -21,7 +21,7 @@ from cordon_server.authority.terms import HaltCause
 from cordon_server.authority.watchlist_rules import Application
 from cordon_server.domain import FaceCounts, Frame, FrameResult, Sighting
 from cordon_server.gallery import Gallery
-from cordon_server.matches.review import ReviewRule
+from cordon_server.matches.views import ReviewRule
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.load import Advice, Load, LoadRules
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler

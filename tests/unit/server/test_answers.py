@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from cordon_server.domain import NotReady, StorageFull
+from cordon_server.matches.places import Verdict
 from cordon_server.matches.records import Decision, Ground
-from cordon_server.matches.review import Verdict, picture_id
+from cordon_server.matches.views import picture_id
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.scheduler import FrameFate, Outcome
 from cordon_server.sessions.camera import Halted

@@ -20,7 +20,7 @@ from cordon_server.identity.admission import Admitted
 from cordon_server.identity.names import PersonRole, Role
 from cordon_server.identity.people import Person
 from cordon_server.matches.receipts import RECEIPT_TABLES, Receipts
-from cordon_server.matches.review import ReviewRule
+from cordon_server.matches.views import ReviewRule
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.store.environment import Environment
 from tests.unit.server.live_rooms import LiveSite, a_live_site, no_ceiling

@@ -19,6 +19,7 @@ from cordon_server.domain import (
     NotReady,
     NotRecorded,
 )
+from cordon_server.matches.places import LEASE, Verdict
 from cordon_server.matches.records import (
     GROUNDS,
     TABLES,
@@ -28,8 +29,8 @@ from cordon_server.matches.records import (
     Reviewer,
     SeedRecord,
 )
-from cordon_server.matches.review import LEASE, ReviewRule, Verdict, View, picture_id
 from cordon_server.matches.room import Matches, open_matches
+from cordon_server.matches.views import ReviewRule, View, picture_id
 from cordon_server.store.environment import Environment
 from tests.unit.server.matching import ANNA, BEN, CARL, DEPLOYMENT, SUE, reviewer
 from tests.unit.server.rooms import (

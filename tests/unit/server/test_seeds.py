@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cordon_server.matches.places import Verdict
 from cordon_server.matches.records import (
     TABLES,
     Decision,
@@ -18,9 +19,9 @@ from cordon_server.matches.records import (
     MatchRecord,
     Reviewer,
 )
-from cordon_server.matches.review import ReviewRule, Verdict, picture_id
 from cordon_server.matches.room import Matches, open_matches
 from cordon_server.matches.seeds import Case, SeededCases
+from cordon_server.matches.views import ReviewRule, picture_id
 from cordon_server.store.environment import Environment
 from tests.unit.server.matching import ANNA, BEN, DEPLOYMENT, SUE
 from tests.unit.server.rooms import (

@@ -8,8 +8,9 @@ from cordon_server.acts import AuditClass
 from cordon_server.authority.ceiling import Ceiling
 from cordon_server.authority.records import State
 from cordon_server.domain import FaceCounts, Frame, FrameResult, NotReady, NotRecorded
+from cordon_server.matches.places import Verdict
 from cordon_server.matches.records import Decision, Ground, SeedRecord
-from cordon_server.matches.review import Verdict, picture_id
+from cordon_server.matches.views import picture_id
 from cordon_server.recognition.scheduler import FrameFate, Outcome
 from cordon_server.sessions.camera import Halted
 from cordon_server.sessions.ceiling_watch import CeilingWatch
