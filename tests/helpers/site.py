@@ -22,6 +22,12 @@ from tests.helpers.scrape import scraped
 
 CORDON = (sys.executable, "-m", "cordon_client.main")
 START_S_MAX = 60.0
+ON_NOTICES = {
+    "responsible": "whoever runs the tests",
+    "lawful_basis": "the law of the test bench",
+    "record_url": "https://example.org/record",
+}
+"""What the site's notices say, as settings."""
 ROOMY = {
     "CORDON_LIMITS__DEPLOYMENTS_OPEN_MAX": "1000",
     "CORDON_PEOPLE__SESSIONS_PER_USER_MAX": "100",
@@ -262,6 +268,8 @@ def init_site(site: Site, name: str = "test.example") -> None:
     """Makes the site's folder."""
     for port in ("CORDON_LISTEN__ENROLMENT_PORT", "CORDON_METRICS__PORT"):
         site.environment.setdefault(port, str(free_port()))
+    for setting, value in ON_NOTICES.items():
+        site.environment.setdefault(f"CORDON_AUTHORITY__{setting.upper()}", value)
     site.folder.mkdir(parents=True, exist_ok=True)
     password = site.folder / "first.password"
     write_private(password, people.PASSWORD.encode())
