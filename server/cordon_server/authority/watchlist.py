@@ -286,6 +286,11 @@ class Watchlist:
         return [await self.get(name) for name in drawn]
 
     @property
+    def cohort(self) -> Vectors:
+        """Strangers that the list is compared with; none where the site gives none."""
+        return self._cohort
+
+    @property
     def cohort_count(self) -> int:
         """How many strangers the list is compared with; 0 where the list itself serves."""
         return len(self._cohort)

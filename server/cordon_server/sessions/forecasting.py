@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cordon_server.authority.forecast import Comparisons, Crowd, Forecast, Tail, forecast
 from cordon_server.authority.impostors import non_mated
@@ -41,17 +42,21 @@ class Forecasting:
         return await asyncio.to_thread(
             self._forecast,
             opened.gallery.rows,
+            opened.watchlist.cohort,
             record.threshold if threshold is None else threshold,
             Crowd(faces_per_hour, hours, operators),
         )
 
-    def _forecast(self, rows: Rows, threshold: float, crowd: Crowd) -> Forecast:
+    def _forecast(
+        self, rows: Rows, cohort: NDArray[np.float32], threshold: float, crowd: Crowd
+    ) -> Forecast:
+        strangers = cohort if len(cohort) else None
         return forecast(
-            non_mated(rows, threshold=threshold, margin_min=self.margin_min),
+            non_mated(rows, threshold=threshold, margin_min=self.margin_min, cohort=strangers),
             self.model,
             subjects=len(np.unique(rows.subject_of)),
             references=len(rows),
-            has_cohort=False,
+            has_cohort=strangers is not None,
             threshold=threshold,
             fpir_max=self.fpir_max,
             crowd=crowd,

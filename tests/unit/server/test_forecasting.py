@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import resources
 
 import jsonschema
+import numpy as np
 import pytest
 
 from cordon_server.authority.forecast import Comparisons, Tail, is_below_floor
@@ -16,7 +18,7 @@ from cordon_server.sessions.forecasting import Forecasting, comparisons
 from cordon_server.sessions.moves import Authorisation
 from tests.unit.server.authority_rooms import APPROVER, sign
 from tests.unit.server.live_rooms import LiveSite
-from tests.unit.server.rooms import OFFICER
+from tests.unit.server.rooms import DIMENSION, OFFICER
 
 MODEL = Comparisons(
     expected=Tail(start=0.3, share=0.01, scale=0.05, shape=0.0),
@@ -42,6 +44,20 @@ async def test_a_forecast_is_of_the_list_as_it_is_and_changes_nothing(live_site:
         resources.files("cordon_admin").joinpath("templates", "report.schema.json").read_text()
     )
     jsonschema.validate(long, schema["properties"]["forecast"])
+
+
+@pytest.mark.serves("R17")
+async def test_the_sites_cohort_makes_a_short_list_measurable(
+    live_site: LiveSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strangers = np.random.default_rng(17).standard_normal((200, DIMENSION)).astype(np.float32)
+    strangers /= np.linalg.norm(strangers, axis=1, keepdims=True)
+    monkeypatch.setattr(live_site.live, "_opener", replace(live_site.opener, cohort=strangers))
+    await live_site.draft("market", "north")
+
+    told = await _forecast(live_site, LENIENT)
+
+    assert (told["basis"], told["probes"]) == ("list and cohort", 201)
 
 
 @pytest.mark.serves("R17")
