@@ -139,6 +139,6 @@ def _is_signed(note: str, vkey: str) -> bool:
     """Whether a note is signed by the key, by the rules of https://c2sp.org/signed-note."""
     text, _, line = note.rpartition("\n\n")
     signature = base64.b64decode(line.split()[-1])
-    key = base64.b64decode(vkey.strip().split("+")[-1])
+    key = base64.b64decode(vkey.strip().split("+", 2)[2])
     Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature[4:], f"{text}\n".encode())
     return True

@@ -28,6 +28,9 @@ ROW_STRIDE = 4
 COMPONENT_STRIDE = 32
 """Of a template: a piece begins at every so many of its numbers."""
 CHUNK_BYTES = 16 * 2**20
+LOCK_FILE = "lock.mdb"
+"""LMDB's, of process ids and mutexes. Left alone: a process that closes it once lets go of the
+lock it has on it, and the next process that opens the database would begin the mutexes anew."""
 _KEY_AT, _KEY_BITS = 4, 24
 """The bits of a piece that it is looked up by; a double that was a float32 begins with zeros."""
 _KEY_MASK = np.uint32(2**_KEY_BITS - 1)
@@ -119,12 +122,12 @@ class Needles:
 def search_files(folder: Path, needles: Needles) -> tuple[int, Counter[Kind]]:
     """Reads every file below a folder: how many bytes that were, and what was found in them.
 
-    What is removed meanwhile has been removed.
+    What is removed meanwhile has been removed; the databases' lock files hold no values.
     """
     read, found = 0, Counter[Kind]()
     for path in sorted(folder.rglob("*")):
         try:
-            if not path.is_file():
+            if not path.is_file() or path.name == LOCK_FILE:
                 continue
             content = path.read_bytes()
         except FileNotFoundError:
