@@ -44,13 +44,13 @@ def non_mated(
 
     Empty where fewer than two are listed and no cohort is given.
     """
-    own, at = _one_of_each(rows)
-    probes, subjects = rows.matrix[at], own
+    subjects, at = _one_of_each(rows)
+    if len(subjects) < 2:  # There is nobody else.
+        subjects, at = subjects[:0], at[:0]
+    probes = rows.matrix[at]
     if cohort is not None and len(rows):
         probes = np.concatenate([probes, cohort])
-        subjects = np.concatenate([own, np.full(len(cohort), -1, own.dtype)])
-    if len(np.unique(rows.subject_of)) < 2 and cohort is None:
-        probes, subjects = probes[:0], subjects[:0]
+        subjects = np.concatenate([subjects, np.full(len(cohort), -1, subjects.dtype)])
     above = _above(rows, threshold)
     scores = np.empty(len(probes))
     best = np.empty(len(probes), np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from importlib import resources
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -57,7 +58,7 @@ async def test_the_sites_cohort_makes_a_short_list_measurable(
 
     told = await _forecast(live_site, LENIENT)
 
-    assert (told["basis"], told["probes"]) == ("list and cohort", 201)
+    assert (told["basis"], told["probes"]) == ("list and cohort", 200)
 
 
 @pytest.mark.serves("R17")
@@ -113,10 +114,10 @@ def test_the_built_in_models_say_how_alike_strangers_are() -> None:
     assert comparisons(None) is None
 
 
-async def _forecast(site: LiveSite, fpir_max: float) -> dict[str, float]:
+async def _forecast(site: LiveSite, fpir_max: float) -> dict[str, Any]:
     forecasting = Forecasting(site.live, MODEL, 0.04, fpir_max)
     found = await forecasting.forecast("market", faces_per_hour=600, operators=2)
-    told: dict[str, float] = json.loads(found.text)
+    told: dict[str, Any] = json.loads(found.text)
     return told
 
 
