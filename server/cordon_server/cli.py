@@ -94,6 +94,13 @@ def init(
         typer.Option(help="File with the passphrase of the root key; without, one is made."),
     ] = None,
     admin: Annotated[str, typer.Option(help="User name of the first administrator.")] = "first",
+    policy: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="What bounds deployments: uk-police, eu-ai-act, private-venue, demo or a file.",
+        ),
+    ] = "demo",
     admin_password_file: Annotated[
         Path | None,
         typer.Option(help="File with his password; without, one for his first sign-in is made."),
@@ -120,6 +127,7 @@ def init(
             bind=bind,
             port=port,
             workstation=workstation,
+            policy=policy,
             root_passphrase=(_secret(root_passphrase_file) if root_passphrase_file else passphrase),
             administrator=FirstAdministrator(
                 admin,
@@ -240,6 +248,34 @@ def check(
         for field, value in values.items():
             print(f"{section + '.' + field:<40} {value}")
     print("ok")
+
+
+@app.command(epilog="Example: cordon server policy uk-police")
+def policy(
+    which: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="One that comes with Cordon, or a TOML file.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    text: Annotated[
+        bool, typer.Option("--text", help="Its file, to be copied for one of your own.")
+    ] = False,
+) -> None:
+    """Explain a policy profile before a server uses it: every rule, what it means and serves."""
+    from cordon_server.authority.policy import load_policy, shipped_text
+    from cordon_server.authority.policy_words import explain
+
+    with _errors():
+        found = load_policy(which)
+    if text:
+        print(shipped_text(which) if which == found.name else Path(which).read_text(), end="")
+        return
+    if as_json:
+        print(json.dumps({"digest": found.digest.hex(), "policy": json.loads(found.canonical)}))
+        return
+    print(f"{found.name}, version {found.version}: {found.title}")
+    for line in explain(found):
+        print(f"  {line.key:<34} {line.value:<24} {line.meaning} ({line.requirements})")
+    print(found.digest.hex())
 
 
 @app.command(epilog="Example: cordon server components --config ./site/cordon.toml --json")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cordon_server.audit.notes import key_pem as signing_key_pem
 from cordon_server.audit.room import KEY_FILE, VKEY_FILE, AuditPlaces, begin, make_signer
+from cordon_server.authority.policy import POLICY_FILE_ENDING, load_policy
 from cordon_server.domain import AlreadyExists, ConfigInvalid
 from cordon_server.identity.certificates import (
     LIFE_MAX,
@@ -48,6 +49,9 @@ site = "{site}"
 [listen]
 host = "{bind}"
 port = {port}
+
+[authority]
+policy = "{policy}"
 
 [storage]
 data = "data"
@@ -90,6 +94,7 @@ def make_site(
     bind: str,
     port: int,
     workstation: str,
+    policy: str = "demo",
     root_passphrase: str,
     administrator: FirstAdministrator,
 ) -> MadeSite:
@@ -102,6 +107,7 @@ def make_site(
     """
     for host in (*hosts, bind):
         check_host(host)
+    load_policy(policy)
     check_passphrase(root_passphrase)
     check_acceptable(administrator.password, known=(administrator.user_id, site))
     made = MadeSite(
@@ -137,7 +143,9 @@ def make_site(
         pair=KeyPair(authority.chain_pem(certificate), key_pem(key)),
     )
     write_private(made.passphrase, f"{new_passphrase()}\n".encode())
-    made.settings.write_text(SETTINGS_TEMPLATE.format(site=site, bind=bind, port=port))
+    made.settings.write_text(
+        SETTINGS_TEMPLATE.format(site=site, bind=bind, port=port, policy=_named(policy))
+    )
     return made
 
 
@@ -202,6 +210,11 @@ def _write_identity(
     (folder / "ca.pem").write_bytes(ca_pem)
     (folder / "cert.pem").write_bytes(pair.certificate_pem)
     write_private(folder / "key.pem", pair.key_pem)
+
+
+def _named(policy: str) -> str:
+    """A policy as settings name it, from wherever they are read."""
+    return str(Path(policy).resolve()) if policy.endswith(POLICY_FILE_ENDING) else policy
 
 
 def _bracketed(host: str) -> str:

@@ -279,7 +279,7 @@ def recognises(record: DeploymentRecord, now: datetime) -> bool:
 def test_no_sequence_of_moves_clocks_and_restarts_recognises_without_a_valid_authority() -> None:
     COUNTED.clear()
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Life,
         settings=settings(
             max_examples=EXAMPLES,

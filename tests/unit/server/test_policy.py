@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from cordon_server.authority.policy import SHIPPED, Policy, load_policy, parse_policy, shipped_text
+from cordon_server.authority.policy_words import explain
 from cordon_server.domain import ConfigInvalid
 
 
@@ -110,3 +111,24 @@ def test_a_policy_is_one_of_the_shipped_or_a_file(demo: str, tmp_path: Path) -> 
     for missing, words in (("lax", "there is no policy lax"), ("none.toml", "cannot be read")):
         with pytest.raises(ConfigInvalid, match=words):
             load_policy(missing)
+
+
+@pytest.mark.serves("R25")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_everything_that_a_policy_says_is_explained_once(name: str) -> None:
+    policy = load_policy(name)
+    said = msgspec.to_builtins(policy)
+    of_people = {f"purposes.{each}" for each in policy.purposes}
+    of_people |= {f"categories.{each}" for each in policy.categories}
+    values = {
+        f"{section}.{field}"
+        for section, fields in said.items()
+        if isinstance(fields, dict) and section not in ("purposes", "categories")
+        for field in fields
+    }
+
+    lines = explain(policy)
+
+    assert [line.key for line in lines if not (line.value and line.meaning)] == []
+    assert sorted(line.key for line in lines) == sorted(of_people | values)
+    assert all(line.requirements.startswith("R") for line in lines)

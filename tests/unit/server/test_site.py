@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cordon_server.authority.policy import load_policy, shipped_text
 from cordon_server.config import load_settings
 from cordon_server.domain import AlreadyExists, ConfigInvalid
 from cordon_server.identity.certificates import LIFE_MAX, key_pem
@@ -30,6 +31,7 @@ def a_site(
     hosts: tuple[str, ...] = ("lfr.north.example",),
     bind: str = "0.0.0.0",
     passphrase: str = PASSPHRASE,
+    policy: str = "demo",
 ) -> Path:
     made = make_site(
         folder,
@@ -38,6 +40,7 @@ def a_site(
         bind=bind,
         port=7443,
         workstation="first",
+        policy=policy,
         root_passphrase=passphrase,
         administrator=ADMINISTRATOR,
     )
@@ -169,3 +172,16 @@ def test_one_server_holds_a_data_folder_at_a_time(tmp_path: Path) -> None:
         assert mode(tmp_path / "data") == 0o700
     with locked(tmp_path / "data"):
         assert os.path.exists(tmp_path / "data" / "lock")
+
+
+@pytest.mark.serves("R25")
+def test_a_site_names_its_policy_and_is_not_made_without_one(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(shipped_text("uk-police"))
+
+    assert load_settings(a_site(tmp_path / "plain")).authority.policy == "demo"
+    settings = load_settings(a_site(tmp_path / "own", policy=str(mine)))
+    assert load_policy(settings.authority.policy).name == "uk-police"
+    with pytest.raises(ConfigInvalid, match="there is no policy lax"):
+        a_site(tmp_path / "lax", policy="lax")
+    assert not (tmp_path / "lax").exists()
