@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from skimage import data, io
+from PIL import Image
 
+from cordon_demo.portraits import asset_path
 from tests.helpers.site import Site
 
 NOT_PERMITTED, CONFLICT, PARTLY = 5, 7, 3
@@ -17,8 +18,8 @@ NOT_PERMITTED, CONFLICT, PARTLY = 5, 7, 3
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """Two subjects, one of them a minor, and a picture of nobody."""
-    io.imsave(tmp_path / "portrait.jpg", data.astronaut())
-    io.imsave(tmp_path / "wall.jpg", data.brick(), check_contrast=False)
+    Image.open(asset_path("astronaut")).convert("RGB").save(tmp_path / "portrait.jpg")
+    Image.new("RGB", (320, 240), (90, 110, 130)).save(tmp_path / "wall.jpg")
     table = tmp_path / "list.csv"
     table.write_text(
         "external_ref,image,category,age_group,rationale,captured_on\n"
