@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.protobuf.message import Message
 
@@ -9,9 +11,13 @@ from cordon.v1 import retention_pb2 as pb
 from cordon_server.api.rules import PROOF_PICTURES_MAX, TEXT_CHARACTERS_MAX
 from tests.unit.server.contract import broken_in
 
-PLACE = {"hold_id": "case-14", "match": "deployments/market/matches/7", "reason": "a complaint"}
-LIFT = {"name": "holds/case-14", "reason": "settled"}
-LISTED = {"parent": "deployments/market", "external_ref": "A-17"}
+PLACE: dict[str, Any] = {
+    "hold_id": "case-14",
+    "match": "deployments/market/matches/7",
+    "reason": "a complaint",
+}
+LIFT: dict[str, Any] = {"name": "holds/case-14", "reason": "settled"}
+LISTED: dict[str, Any] = {"parent": "deployments/market", "external_ref": "A-17"}
 
 
 @pytest.mark.serves("R4")
