@@ -76,7 +76,7 @@ async def _prove(
 ) -> None:
     async with connected(identity) as channel:
         method = RetentionServiceStub(channel).ProveForgetting
-        response = await call(method, request, timeout_s=600, attempts_max=1)
+        response = await call(method, request, timeout_s=600)
     if request.validate_only:
         talk("It could be proven with these pictures; nothing was changed.")
         return
