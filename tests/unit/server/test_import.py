@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from cordon.v1 import watchlist_pb2
 from cordon_server.api.edge import _ADMITTED
@@ -20,7 +22,7 @@ from cordon_server.api.watchlist import WatchlistServicer
 from cordon_server.api.watchlist_import import EXAMINED_AHEAD
 from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_acts import ListRecord
-from cordon_server.authority.watchlist_rules import EntryRules, ListRules
+from cordon_server.authority.watchlist_rules import EntryRules, ListRules, Needed
 from cordon_server.config import Limits
 from cordon_server.domain import NotReady
 from cordon_server.gallery import Gallery
@@ -124,17 +126,23 @@ async def slow_at_first(
 
 
 async def imported(
-    watchlist: Watchlist, images: list[bytes], *, row_count: int = 0
+    watchlist: Watchlist,
+    images: Sequence[bytes] = (),
+    *,
+    rows: Sequence[watchlist_pb2.ImportRow] = (),
+    row_count: int = 0,
 ) -> list[watchlist_pb2.ImportReferencesResponse]:
+    """The reports of an import of the rows, or of a subject for each image."""
+    sent = rows or [
+        watchlist_pb2.ImportRow(row=row, external_ref=f"A-{row}", image=image, category="wanted")
+        for row, image in enumerate(images, start=1)
+    ]
+
     async def requests() -> AsyncIterator[watchlist_pb2.ImportReferencesRequest]:
         start = watchlist_pb2.ImportStart(parent="deployments/d-1", row_count=row_count)
         yield watchlist_pb2.ImportReferencesRequest(start=start)
-        for row, image in enumerate(images, start=1):
-            yield watchlist_pb2.ImportReferencesRequest(
-                row=watchlist_pb2.ImportRow(
-                    row=row, external_ref=f"A-{row}", image=image, category="wanted"
-                )
-            )
+        for row in sent:
+            yield watchlist_pb2.ImportReferencesRequest(row=row)
 
     async def opened(_: str) -> Any:
         return SimpleNamespace(watchlist=watchlist, record=SimpleNamespace(deployment_id="d-1"))
@@ -162,3 +170,60 @@ async def test_by_the_policy_many_rows_have_to_be_a_proposal(tmp_path: Path) -> 
     assert [report.outcome for report in written] == [ACCEPTED, ACCEPTED, REJECTED]
     assert [each.code for each in written[2].reasons] == [watchlist_pb2.REASON_CODE_PROPOSAL_NEEDED]
     assert count == (2, 2)
+
+
+MUTATIONS: dict[str, dict[str, Any]] = {
+    "CATEGORY_UNKNOWN": {"category": "other"},
+    "BAD_FIELD": {"birth_date": "31.12.1990"},
+    "THRESHOLD_BELOW_FLOOR": {"threshold": 0.2},
+    "SOURCE_MISSING": {"lawful_source": 0},
+    "RATIONALE_MISSING": {"rationale": "wanted"},
+    "REQUESTER_MISSING": {"requester": ""},
+    "BIRTH_MISSING": {"birth_date": "", "age_group": 0},
+    "BIRTH_CONTRADICTED": {"age_group": watchlist_pb2.AGE_GROUP_MINOR},
+    "MINOR_NOT_ALLOWED": {"birth_date": "2015-01-01", "age_group": 0},
+    "IMAGE_DATE_MISSING": {"captured_on": ""},
+    "IMAGE_STALE": {"captured_on": "2001-01-01"},
+    "EXPIRED": {"expire_time": Timestamp(seconds=1)},
+    "NO_FACE": {"image": b"a wall"},
+    "IMAGE_TOO_LARGE": {"image": b"0" * (Limits().image_bytes_max + 1)},
+    "DUPLICATE": {"image": picture(0, take=9)},
+}
+"""Code to what is wrong with a row that is good otherwise."""
+
+
+@pytest.mark.serves("R6", "R18", "R23")
+async def test_every_mutated_row_is_refused_by_its_code_and_the_others_go_on(
+    tmp_path: Path,
+) -> None:
+    rules = replace(
+        ENTRY_RULES,
+        needed=frozenset(Needed),
+        rationale_characters_min=10,
+        image_age_max=timedelta(days=3653),
+    )
+    good: dict[str, Any] = {
+        "category": "wanted",
+        "image": picture(0),
+        "lawful_source": watchlist_pb2.LAWFUL_SOURCE_CUSTODY,
+        "rationale": "wanted on warrant",
+        "requester": "unit 4",
+        "birth_date": "1990-05-01",
+        "age_group": watchlist_pb2.AGE_GROUP_ADULT,
+        "captured_on": "2026-01-31",
+    }
+    wrong = [good | {"image": picture(180)} | change for change in MUTATIONS.values()]
+    rows = [
+        watchlist_pb2.ImportRow(row=number, external_ref=f"A-{number}", **said)
+        for number, said in enumerate([good, *wrong, good | {"image": picture(90)}])
+    ]
+
+    async with slow_at_first(tmp_path, [b"none of them"], rules) as watchlist:
+        first, *refused, last = await imported(watchlist, rows=rows)
+
+    assert (first.outcome, last.outcome) == (ACCEPTED, ACCEPTED)
+    assert {report.outcome for report in refused} == {REJECTED}
+    codes = [
+        [watchlist_pb2.ReasonCode.Name(each.code) for each in report.reasons] for report in refused
+    ]
+    assert codes == [[f"REASON_CODE_{code}"] for code in MUTATIONS]
