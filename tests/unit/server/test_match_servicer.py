@@ -203,7 +203,7 @@ async def test_after_ones_own_judgement_a_match_is_told_whole_and_then_with_the_
         assert match.adjudication.decision == pb.DECISION_UNDECIDED, method
 
 
-@pytest.mark.serves("R21")
+@pytest.mark.serves("R10")
 async def test_a_pair_is_four_pictures_against_four_at_most_the_best_first(room: Room) -> None:
     for number in range(5):
         better = replace(a_sighting(WHOM, 0.8), probe_jpeg=b"view %d" % number)
