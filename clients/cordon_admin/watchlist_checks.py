@@ -71,7 +71,8 @@ def diff(
 ) -> None:
     """Show who came, who went and what changed since another deployment's list.
 
-    Exit code 3: the lists differ. Of a deployment that has ended no list is left to compare with.
+    Of a deployment that has ended only who was listed is on record, and in which category. Exit
+    code 3: the lists differ.
 
     \b
     Example:
@@ -159,6 +160,11 @@ async def _diff(
     emit(records, DIFFERENCE_COLUMNS, output, empty="The lists are the same.")
     kinds = Counter(str(record["kind"]) for record in records)
     talk(f"{response.unchanged_count} unchanged, {_told(kinds) or 'nothing else'}")
+    if response.from_record:
+        talk(
+            f"{short(request.other.removesuffix('/watchlist'))} has ended: only who was on its "
+            "list, and in which category, could be compared"
+        )
     return ExitCode.PARTLY if records else ExitCode.OK
 
 

@@ -346,7 +346,7 @@ async def running(
                 complaint_route=settings.authority.complaint_route,
             ),
             measurement=MeasurementServicer(live, clock=clock),
-            watchlist=WatchlistServicer(live, settings.limits),
+            watchlist=WatchlistServicer(live, settings.limits, manifest),
             deployments=DeploymentServicer(
                 deployments,
                 live,

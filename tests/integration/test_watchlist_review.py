@@ -72,3 +72,8 @@ def test_a_list_is_proposed_applied_approved_checked_and_reviewed_by_two(
     other = site.add_deployment(site.add_camera()[0])
     differs = site.cordon(*watchlist, "diff", deployment, other, "-o", "json", code=PARTLY)
     assert [each["kind"] for each in json.loads(differs.stdout)] == ["added"]
+
+    site.cordon("admin", "deployment", "end", deployment, "--confirm", deployment)
+    differs = site.cordon(*watchlist, "diff", other, deployment, "-o", "json", code=PARTLY)
+    assert [each["kind"] for each in json.loads(differs.stdout)] == ["removed"]
+    assert "has ended" in differs.stderr

@@ -20,6 +20,7 @@ from cordon_server.api.watchlist_convert import (
 )
 from cordon_server.api.watchlist_import import Importing, Requests, Turn, check_rows
 from cordon_server.api.watchlist_proposals import ProposalServicer
+from cordon_server.authority.manifest import Manifest
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist_enrolment import Enrolment, Examined
 from cordon_server.authority.watchlist_rules import Application
@@ -32,8 +33,8 @@ from cordon_server.sessions.live import Live
 class WatchlistServicer(ProposalServicer):
     """Serves the watchlists of deployments that have not ended."""
 
-    def __init__(self, live: Live, limits: Limits) -> None:
-        super().__init__(live)
+    def __init__(self, live: Live, limits: Limits, manifest: Manifest) -> None:
+        super().__init__(live, manifest)
         self._image_bytes_max = limits.image_bytes_max
 
     async def EnrolReference(  # noqa: N802  # gRPC's name

@@ -57,6 +57,15 @@ class Manifest:
         key = _key(deployment_id, external_ref)
         return await self._registry.read(lambda txn: txn.get(MANIFEST, key))
 
+    async def categories(self, deployment_id: str) -> dict[str, str]:
+        """Who was on a deployment's list and in which category, by external reference; empty where
+        nothing is written down, or no more."""
+        prefix = _key(deployment_id, "")
+        found = await self._registry.read(
+            lambda txn: [record for _, record in txn.scan(MANIFEST, prefix=prefix)]
+        )
+        return {record.external_ref: record.category for record in found}
+
     async def forget_old(self) -> int:
         """Removes what was kept for long enough; how many."""
         before = self._clock() - self.kept_for

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,6 +51,18 @@ def differences(this: Listed, other: Listed) -> Iterator[Difference]:
         elif fields := _changed(this[entry_id], other[entry_id]):
             category = this[entry_id][0].category
             yield Difference(DifferenceKind.CHANGED, entry_id, category, fields)
+
+
+def differences_since(this: Listed, before: Mapping[str, str]) -> Iterator[Difference]:
+    """The same since a list of which only the categories are on record, by external reference."""
+    for entry_id in sorted(this.keys() | before.keys()):
+        category = this[entry_id][0].category if entry_id in this else before[entry_id]
+        if entry_id not in before:
+            yield Difference(DifferenceKind.ADDED, entry_id, category)
+        elif entry_id not in this:
+            yield Difference(DifferenceKind.REMOVED, entry_id, category)
+        elif category != before[entry_id]:
+            yield Difference(DifferenceKind.CHANGED, entry_id, category, ("category",))
 
 
 def _changed(

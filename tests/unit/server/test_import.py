@@ -148,9 +148,10 @@ async def imported(
         return SimpleNamespace(watchlist=watchlist, record=SimpleNamespace(deployment_id="d-1"))
 
     live: Any = SimpleNamespace(opened=opened)
+    manifest: Any = None
     context: Any = Context()
     _ADMITTED.set(Admitted(a_peer(), a_person(PersonRole.WATCHLIST_OFFICER), ""))
-    await WatchlistServicer(live, Limits()).ImportReferences(requests(), context)
+    await WatchlistServicer(live, Limits(), manifest).ImportReferences(requests(), context)
     written: list[watchlist_pb2.ImportReferencesResponse] = context.written
     return written
 

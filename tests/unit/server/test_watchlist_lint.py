@@ -9,7 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from cordon_server.authority.watchlist_difference import Difference, DifferenceKind, differences
+from cordon_server.authority.watchlist_difference import (
+    Difference,
+    DifferenceKind,
+    differences,
+    differences_since,
+)
 from cordon_server.authority.watchlist_likeness import NO_COHORT
 from cordon_server.authority.watchlist_lint import SEVERITY, FindingKind, Listed, findings
 from cordon_server.authority.watchlist_records import (
@@ -183,3 +188,15 @@ def test_a_difference_names_who_came_who_went_and_what_changed() -> None:
         Difference(DifferenceKind.ADDED, "e", "wanted"),
     ]
     assert list(differences(before, before)) == []
+
+
+@pytest.mark.serves("R3", "R5")
+def test_since_a_list_that_is_gone_the_categories_on_record_are_compared() -> None:
+    before = {"a": "wanted", "b": "wanted", "d": "missing"}
+    after = a_list(an_entry("a", 0), an_entry("d", 90), an_entry("e", 180))
+
+    assert list(differences_since(after, before)) == [
+        Difference(DifferenceKind.REMOVED, "b", "wanted"),
+        Difference(DifferenceKind.CHANGED, "d", "wanted", ("category",)),
+        Difference(DifferenceKind.ADDED, "e", "wanted"),
+    ]
