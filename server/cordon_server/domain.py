@@ -284,6 +284,7 @@ class FaceFate(StrEnum):
     TOO_SMALL = "too_small"
     TOO_POOR = "too_poor"
     SHED = "shed"
+    OUTSIDE_ZONE = "outside_zone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,7 @@ class FaceCounts:
     too_small: int = 0
     too_poor: int = 0
     shed: int = 0
+    outside_zone: int = 0
     embedded: int = 0
     """Of the searched, those embedded on this very frame; the others' tracks were before."""
     people: int = 0
@@ -304,7 +306,8 @@ class FaceCounts:
 
     @property
     def detected(self) -> int:
-        return self.searched + self.too_small + self.too_poor + self.shed
+        looked_at = self.searched + self.too_small + self.too_poor + self.shed
+        return looked_at + self.outside_zone
 
 
 @dataclass(frozen=True, slots=True)

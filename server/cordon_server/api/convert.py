@@ -197,4 +197,5 @@ def _face_counts(counts: FaceCounts) -> recognition_pb2.FaceCounts:
         too_poor=counts.too_poor,
         shed=counts.shed,
         embedded=counts.embedded,
+        outside_zone=counts.outside_zone,
     )

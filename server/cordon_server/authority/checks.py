@@ -54,6 +54,17 @@ def check_window(terms: Terms, policy: Policy, now: datetime) -> None:
         raise InvalidInput(f"{words}; choose another", field=field, reason="WINDOW")
 
 
+def check_zones(terms: Terms) -> None:
+    """Raises `InvalidInput` for a zone of a camera that is not named, or two of one (R7)."""
+    cameras = [zone.camera_id for zone in terms.zones]
+    if not set(cameras) <= set(terms.cameras) or len(set(cameras)) != len(cameras):
+        raise InvalidInput(
+            "a zone is of one of the deployment's cameras, and each has one at most; name others",
+            field="deployment.zones",
+            reason="ZONE_CAMERA",
+        )
+
+
 def check_terms(record: DeploymentRecord, policy: Policy) -> None:
     """Raises `NotReady` for terms that cannot be put before anyone (R7, R9, R19, R30, R32)."""
     name = record.deployment_id

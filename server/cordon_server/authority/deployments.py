@@ -167,6 +167,7 @@ class Deployments:
 
     def _check_terms(self, txn: Transaction, terms: Terms) -> None:
         checks.check_window(terms, self.policy, self.now())
+        checks.check_zones(terms)
         for camera_id in terms.cameras:
             _check_camera(camera_id, txn.get(CAMERAS, camera_id.encode()))
 

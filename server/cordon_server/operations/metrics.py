@@ -18,7 +18,7 @@ from cordon_server.domain import ConfigInvalid, CordonError, FaceCounts
 
 HOST = "127.0.0.1"
 """Not to be set: what listens unencrypted and asks nobody who he is stays on this machine."""
-FACE_FATES = ("searched", "too_small", "too_poor", "shed")
+FACE_FATES = ("searched", "too_small", "too_poor", "shed", "outside_zone")
 """Every face that is detected meets one of these."""
 STATES = {
     "cordon_certificate_reload_failures_total": (

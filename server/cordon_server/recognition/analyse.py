@@ -39,6 +39,7 @@ from cordon_server.recognition.tracks import (
     shot_worth,
     view_worth,
 )
+from cordon_server.recognition.zone import Zone
 
 if TYPE_CHECKING:
     from cordon_server.domain import Image, Vector
@@ -104,8 +105,11 @@ class Analyser:
         gallery: Gallery,
         tracks: CameraTracks | None = None,
         taken_s: float = 0.0,
+        zone: Zone | None = None,
     ) -> FrameResult:
         """What recognition makes of a frame. Raises InvalidFrame where it is not a plain JPEG.
+
+        Faces outside the zone are neither embedded nor searched (R7).
 
         With `tracks`, the frame is one of a stream, taken at `taken_s`; without, a picture by
         itself, of which every face is embedded.
@@ -113,21 +117,25 @@ class Analyser:
         with self._timed("decode"):
             picture = self._decoder.read(jpeg)
         if tracks is None:
-            return self._still(picture, self._find(picture), gallery)
+            return self._still(picture, self._find(picture), gallery, zone)
         shrink = 1
         if self._decoder.saves_by_shrinking:
             scale = self._detector.scale(picture.width, picture.height)
             shrink = tracks.shrinking.choose(scale)
-        return self._tracked(picture, self._find(picture, shrink), gallery, tracks, taken_s)
+        faces = self._find(picture, shrink)
+        return self._tracked(picture, faces, gallery, tracks, taken_s, zone)
 
     def probes(self, jpeg: bytes) -> list[Probe]:
         """The faces of a frame that would be searched, with what they would be searched by."""
         picture, fates = self._decoder.read(jpeg), dict.fromkeys(FaceFate, 0)
         return self._embed(picture, self._fit(self._find(picture), fates), fates)
 
-    def _still(self, picture: Picture, faces: Sequence[Face], gallery: Gallery) -> FrameResult:
+    def _still(
+        self, picture: Picture, faces: Sequence[Face], gallery: Gallery, zone: Zone | None
+    ) -> FrameResult:
         fates = dict.fromkeys(FaceFate, 0)
-        probes = self._embed(picture, self._fit(faces, fates), fates)
+        inside = _inside(picture, faces, zone, fates)
+        probes = self._embed(picture, self._fit(inside, fates), fates)
         fates[FaceFate.SEARCHED] = len(probes)
         with self._timed("search"):
             candidates = self._search([probe.vector for probe in probes], gallery)
@@ -147,6 +155,7 @@ class Analyser:
         gallery: Gallery,
         tracks: CameraTracks,
         taken_s: float,
+        zone: Zone | None = None,
     ) -> FrameResult:
         """Embeds the faces whose tracks want it; the others stand by what their track has."""
         fates = dict.fromkeys(FaceFate, 0)
@@ -154,7 +163,7 @@ class Analyser:
         with self._timed("track"):
             track_of = dict(zip(map(id, faces), tracks.follow(faces, taken_s), strict=True))
             wanted = []
-            for face in self._fit(faces, fates):
+            for face in self._fit(_inside(picture, faces, zone, fates), fates):
                 track, view = track_of[id(face)], view_worth(geometry(face))
                 if track.wants(view, tracks.now_s):
                     track.try_at(tracks.now_s)
@@ -271,6 +280,17 @@ class Analyser:
             yield
         finally:
             self.stage_seconds[stage] += time.perf_counter() - start
+
+
+def _inside(
+    picture: Picture, faces: Sequence[Face], zone: Zone | None, fates: dict[FaceFate, int]
+) -> Sequence[Face]:
+    """The faces in the zone; the others are counted."""
+    if zone is None:
+        return faces
+    inside = [face for face in faces if zone.holds(face.box, picture.width, picture.height)]
+    fates[FaceFate.OUTSIDE_ZONE] = len(faces) - len(inside)
+    return inside
 
 
 def _counts(fates: dict[FaceFate, int], faces: Sequence[Face], **others: int) -> FaceCounts:

@@ -18,6 +18,7 @@ from cordon_server.recognition.decide import Gallery
 from cordon_server.recognition.limits import STILLS_WAITING_MAX, TRACKS_IDLE_S_MAX, UNANSWERED_MAX
 from cordon_server.recognition.line import FrameFate, Lane, Line, Outcome, Ticket, answer, answered
 from cordon_server.recognition.tracks import CameraTracks
+from cordon_server.recognition.zone import Zone
 
 __all__ = ["Deliver", "FrameAnalyser", "FrameFate", "Mailbox", "Outcome", "Scheduler"]
 
@@ -39,6 +40,7 @@ class FrameAnalyser(Protocol):
         gallery: Gallery,
         tracks: CameraTracks | None = None,
         taken_s: float = 0.0,
+        zone: Zone | None = None,
     ) -> FrameResult: ...
 
 
@@ -53,11 +55,13 @@ class Mailbox:
         gallery: Gallery,
         deliver: Deliver,
         tracks: CameraTracks | None,
+        zone: Zone | None,
     ) -> None:
         self.camera_id = camera_id
         self.gallery = gallery
         self.deliver = deliver
         self.tracks = tracks
+        self.zone = zone
         self.is_delivering = False
         self.worked_s = 0.0
         """When its last frame was done, or when it was opened."""
@@ -108,6 +112,7 @@ class Scheduler:
         waiting_max: int = STILLS_WAITING_MAX,
         tracks: CameraTracks | None = None,
         weight: float = 1.0,
+        zone: Zone | None = None,
     ) -> Mailbox:
         """A mailbox for one stream; with `tracks`, its frames are worked on one after the other.
 
@@ -125,7 +130,7 @@ class Scheduler:
                 tracked=tracks is not None,
                 weight=weight,
             )
-            mailbox = Mailbox(self, lane, camera_id, gallery, deliver, tracks)
+            mailbox = Mailbox(self, lane, camera_id, gallery, deliver, tracks, zone)
             mailbox.worked_s = self._clock()
             self._mailboxes[lane] = mailbox
         return mailbox
@@ -247,7 +252,9 @@ class Scheduler:
         try:
             mailbox, frame = self._mailboxes[ticket.lane], ticket.frame
             taken_s = frame.captured_at.timestamp()
-            result = analyser.analyse(frame.jpeg, mailbox.gallery, mailbox.tracks, taken_s)
+            result = analyser.analyse(
+                frame.jpeg, mailbox.gallery, mailbox.tracks, taken_s, mailbox.zone
+            )
             fate = FrameFate.PROCESSED
         except OurFault as fault:
             error = _our_fault(ticket.frame, fault)

@@ -14,6 +14,7 @@ from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.line import Outcome
 from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.recognition.tracks import CameraTracks
+from cordon_server.recognition.zone import Zone
 from cordon_server.sessions.answers import Answers, forget_when_over
 from cordon_server.sessions.camera import CameraSession
 from cordon_server.sessions.deployment import OpenDeployment
@@ -81,6 +82,7 @@ class Streams:
                 waiting_max=session.credit,
                 tracks=CameraTracks(self._limits.rule) if tracked else None,
                 weight=self._load.weight(camera_id),
+                zone=_zone(deployment, camera_id),
             )
         )
         self._load.joined(session, stills=stills, tracked=tracked)
@@ -131,3 +133,9 @@ class Streams:
         if deployment.cameras.get(session.camera_id) is session:
             del deployment.cameras[session.camera_id]
         log.info("camera.disconnected", camera=session.camera_id)
+
+
+def _zone(deployment: OpenDeployment, camera_id: str) -> Zone | None:
+    """Where the authority lets this camera recognise; None for its whole picture."""
+    zones = deployment.record.zones
+    return next((Zone(zone.points) for zone in zones if zone.camera_id == camera_id), None)

@@ -22,11 +22,12 @@ class CountsRecord(msgspec.Struct, frozen=True):
     frames: int = 0
     """Frames that were looked at."""
     faces: int = 0
-    """Faces found in them, each as often as it was in one; the sum of the next four."""
+    """Faces found in them, each as often as it was in one; the sum of the next five."""
     searched: int = 0
     too_small: int = 0
     too_poor: int = 0
     shed: int = 0
+    outside_zone: int = 0
     people: int = 0
     """Faces seen: tracks, and the faces of still pictures."""
     people_searched: int = 0
@@ -59,6 +60,7 @@ class Tally:
             too_small=now.too_small + counts.too_small,
             too_poor=now.too_poor + counts.too_poor,
             shed=now.shed + counts.shed,
+            outside_zone=now.outside_zone + counts.outside_zone,
             people=now.people + counts.people,
             people_searched=now.people_searched + counts.people_searched,
         )
@@ -113,6 +115,7 @@ _TOLD = (
     "too_small",
     "too_poor",
     "shed",
+    "outside_zone",
     "people",
     "people_searched",
 )

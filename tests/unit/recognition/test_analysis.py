@@ -15,12 +15,14 @@ from PIL import Image as Pillow
 
 from cordon_server.domain import Box, Face, FaceCounts, InvalidFrame, ReasonCode, UnusablePicture
 from cordon_server.recognition.analyse import Analyser, AnalyserSettings
+from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.decode import Decoder, decode_picture
 from cordon_server.recognition.detect import FaceDetector
 from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.models.sessions import Models
 from cordon_server.recognition.probe import blur_other, crop_area, probe_jpeg
 from cordon_server.recognition.tracks import CameraTracks
+from cordon_server.recognition.zone import Zone
 from tests.bench.accuracy import ExactGallery
 from tests.bench.clips import jpegs
 from tests.data import shared_data
@@ -65,6 +67,25 @@ def test_the_listed_person_is_sighted_and_the_others_are_only_counted(
     assert sighting.candidate.entry_id == "wanted"
     assert sighting.candidate.score > 0.8
     assert sighting.box.x + sighting.box.width / 2 < 150
+
+
+@pytest.mark.serves("R7")
+def test_whoever_is_outside_the_zone_is_counted_and_not_searched(
+    models: Models, lfw: Path, gallery: ExactGallery
+) -> None:
+    scene = _jpeg(_side_by_side(lfw, PEOPLE))
+    right = Zone(((0.34, 0.0), (1.0, 1.0)))
+    tracks = CameraTracks(DecisionRule(observations_min=1))
+
+    still = Analyser(models).analyse(scene, gallery, zone=right)
+    tracked = Analyser(models).analyse(scene, gallery, tracks, 1.0, right)
+    left = Analyser(models).analyse(scene, gallery, zone=Zone(((0.0, 0.0), (0.33, 1.0))))
+
+    for result in (still, tracked):
+        assert (result.counts.searched, result.counts.outside_zone) == (2, 1)
+        assert result.counts.detected == 3
+        assert result.sightings == ()
+    assert (left.counts.searched, left.counts.outside_zone, len(left.sightings)) == (1, 2, 1)
 
 
 def test_with_nobody_listed_nothing_is_sighted(models: Models, lfw: Path) -> None:

@@ -28,6 +28,7 @@ from cordon_server.recognition.line import Outcome
 from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.recognition.tracker import TrackerRules
 from cordon_server.recognition.tracks import CameraTracks, Shot
+from cordon_server.recognition.zone import Zone
 from tests.bench.accuracy import ExactGallery
 
 GALLERY = ExactGallery(0.47)
@@ -51,6 +52,7 @@ class TrackingAnalyser:
         gallery: Gallery,
         tracks: CameraTracks | None = None,
         taken_s: float = 0.0,
+        zone: Zone | None = None,
     ) -> FrameResult:
         if jpeg.startswith(b"bad"):
             try:

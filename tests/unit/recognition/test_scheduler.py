@@ -22,6 +22,7 @@ from cordon_server.domain import (
 from cordon_server.recognition.decide import Gallery
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
 from cordon_server.recognition.tracks import CameraTracks
+from cordon_server.recognition.zone import Zone
 from tests.bench.accuracy import ExactGallery
 
 RESULT = FrameResult(FaceCounts(searched=1), ())
@@ -44,6 +45,7 @@ class GatedAnalyser:
         gallery: Gallery,
         tracks: CameraTracks | None = None,
         taken_s: float = 0.0,
+        zone: Zone | None = None,
     ) -> FrameResult:
         self.started.release()
         if not self.is_open:

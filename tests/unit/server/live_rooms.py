@@ -26,6 +26,7 @@ from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.load import Advice, Load, LoadRules
 from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
 from cordon_server.recognition.tracks import CameraTracks
+from cordon_server.recognition.zone import Zone
 from cordon_server.sessions.camera import CameraSession, Halted
 from cordon_server.sessions.ceiling_watch import CeilingWatch
 from cordon_server.sessions.counting import Counting
@@ -89,6 +90,7 @@ class FakeScheduler:
         waiting_max: int,
         tracks: CameraTracks | None = None,
         weight: float = 1.0,
+        zone: Zone | None = None,
     ) -> FakeMailbox:
         self.mailboxes[camera_id] = FakeMailbox(gallery, deliver, waiting_max)
         return self.mailboxes[camera_id]

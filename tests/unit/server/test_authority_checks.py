@@ -14,7 +14,7 @@ from cordon_server.authority import content, steps
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.records import DEPLOYMENTS, Actor, DeploymentRecord, State
 from cordon_server.authority.steps import Officer
-from cordon_server.authority.terms import ImpactAssessment
+from cordon_server.authority.terms import ImpactAssessment, Zone
 from cordon_server.domain import CordonError
 from cordon_server.store.environment import Environment
 from tests.unit.server.authority_rooms import (
@@ -335,3 +335,13 @@ async def test_a_camera_that_was_revoked_since_is_not_armed(
     with pytest.raises(CordonError) as refused:
         await chain.arm()
     assert refused.value.reason == "CAMERA_REVOKED"
+
+
+@pytest.mark.serves("R7")
+@pytest.mark.parametrize("cameras", [("south",), ("north", "north")])
+async def test_a_zone_is_of_one_of_the_deployments_cameras(
+    chain: Chain, cameras: tuple[str, ...]
+) -> None:
+    zones = tuple(Zone(camera, ((0.0, 0.0), (0.5, 0.5))) for camera in cameras)
+
+    assert await reason_of(chain.create(zones=zones)) == "ZONE_CAMERA"
