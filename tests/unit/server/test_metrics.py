@@ -29,7 +29,7 @@ def test_every_frame_is_counted_by_its_outcome_and_every_face_by_its() -> None:
     assert found['cordon_frames_total{outcome="processed"}'] == 2
     assert found['cordon_frames_total{outcome="expired"}'] == 1
     faces = [found[f'cordon_faces_total{{outcome="{fate}"}}'] for fate in FACE_FATES]
-    assert faces == [3, 3, 4, 5]
+    assert faces == [3, 3, 4, 5, 1]
     assert found["cordon_matches_total"] == 1
 
 

@@ -42,6 +42,7 @@ async def test_what_the_frames_show_is_recorded_as_numbers(live_site: LiveSite) 
         "too_small": 2,
         "too_poor": 0,
         "shed": 2,
+        "outside_zone": 0,
         "people": 6,
         "people_searched": 4,
         "matches": 0,
