@@ -14,12 +14,11 @@ import numpy as np
 from cordon_server.acts import Act, AuditClass
 from cordon_server.audit.room import accept, record_apart
 from cordon_server.authority.cameras import Cameras
-from cordon_server.authority.records import CAMERAS
 from cordon_server.authority.watchlist_likeness import Vectors
 from cordon_server.config import Settings
 from cordon_server.domain import ConfigInvalid, UnusablePicture
 from cordon_server.identity.certificates import CertificateAuthority, check_host, write_private
-from cordon_server.identity.enrolment import ENROLMENTS, Enrolments, Token
+from cordon_server.identity.enrolment import Enrolments, Token
 from cordon_server.identity.hierarchy import (
     load_authority,
     load_root,
@@ -28,7 +27,6 @@ from cordon_server.identity.hierarchy import (
 )
 from cordon_server.identity.issuance import Issuer
 from cordon_server.identity.names import Role, SpiffeId
-from cordon_server.identity.register import CERTIFICATE_KEYS, CERTIFICATES
 from cordon_server.identity.serving import (
     SERVER_CERTIFICATE,
     SERVER_KEY,
@@ -37,9 +35,8 @@ from cordon_server.identity.serving import (
 )
 from cordon_server.recognition.enrol import Enroller
 from cordon_server.recognition.models.sessions import Models
-from cordon_server.store.environment import Environment
+from cordon_server.registry import open_registry
 from cordon_server.store.lock import locked
-from cordon_server.store.sealing import PlainSealer
 
 ON_THE_SERVER = "the server's own command line"
 """By whom a token was made, on record."""
@@ -54,13 +51,7 @@ async def make_token(
     resource = str(SpiffeId(settings.site, role, name))
     _record(settings, Act(AuditClass.ALTERATION, "token.made", resource=resource), clock())
     with ThreadPoolExecutor(1) as writer:
-        registry = Environment(
-            settings.registry_folder,
-            (CAMERAS, CERTIFICATES, CERTIFICATE_KEYS, ENROLMENTS),
-            size_bytes_max=settings.storage.size_bytes_max,
-            sealer=PlainSealer(),
-            writer=writer,
-        )
+        registry = open_registry(settings, writer)
         try:
             cameras = Cameras(registry, count_max=settings.limits.cameras_max, clock=clock)
             issuer = Issuer(registry, authority, settings.site, cameras, clock=clock)

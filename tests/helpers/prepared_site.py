@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cordon_server.app import REGISTRY_TABLES
 from cordon_server.authority.records import (
     CAMERAS,
     DEPLOYMENTS,
@@ -43,6 +42,7 @@ from cordon_server.identity.register import record_certificate
 from cordon_server.identity.sessions import SessionRecord, put_session
 from cordon_server.identity.tokens import ALGORITHM, AUDIENCE, TYPE, Binding, Claims, thumbprint
 from cordon_server.identity.users import UserRecord, put_user
+from cordon_server.registry import REGISTRY_TABLES
 from cordon_server.store.environment import Environment, Transaction
 from cordon_server.store.sealing import PlainSealer
 from tests.helpers.site import CORDON, Site, free_port

@@ -19,7 +19,7 @@ from cordon.v1.match_pb2 import ListMatchesRequest
 from cordon.v1.match_pb2_grpc import MatchServiceStub
 from cordon.v1.recognition_pb2_grpc import RecognitionServiceStub
 from cordon_demo.portraits import asset_path
-from cordon_server import app, parts
+from cordon_server import app, engine, parts
 from cordon_server.api.server import RECOGNISING, SERVICES
 from cordon_server.config import Settings, load_settings
 from cordon_server.recognition import gpu_decode
@@ -55,7 +55,7 @@ async def served(folder: Path, devices: list[SessionDevice]) -> AsyncIterator[Si
     recognition = {"workers": 2, "detector_width": 320, "detector_height": 192}
     settings = load_settings(folder / "cordon.toml", {"recognition": dict(recognition)})
     with (
-        patch.object(app, "open_pack", open_pack),
+        patch.object(engine, "open_pack", open_pack),
         patch.object(parts, "load_cudart", codec.PictureMemory),
         patch.object(gpu_decode, "_MODULE", "tests.helpers.codec"),
     ):
