@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from cordon_demo.screen import Screen
     from cordon_demo.site import Site
 
+_CAUSE_S = 2.0
+"""How long a failure waits for the end of a process that it may have come of."""
 _CONNECT_S = 30.0
 _SETTLE_S = 1.5
 """After the cameras stop: what is under way still becomes matches."""
@@ -78,7 +80,10 @@ class Show:
             shown = asyncio.create_task(self._perform(children))
             try:
                 await asyncio.wait({died, shown}, return_when=asyncio.FIRST_COMPLETED)
-                if died.done() and not shown.done():
+                if shown.done() and shown.exception() is not None:
+                    # Whoever lost a process may hear of it before its end is noticed.
+                    await asyncio.wait({died}, timeout=_CAUSE_S)
+                if died.done():
                     died.result()
                 await shown
             finally:
