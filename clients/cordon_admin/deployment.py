@@ -80,7 +80,7 @@ def create(
     Example:
       cordon admin deployment create market --location "Market Street" \\
         --camera north-gate --camera south-gate --hours 6 --assign anna \\
-        --justification "Thefts on market days" --accountable "Chief Inspector Vale"
+        --justification "Thefts on market days" --accountable "The duty superintendent"
     """
     who = identity_for("admin", identity, server)
     start_time, end_time = terms.window(start, end, hours)

@@ -50,7 +50,7 @@ def a_terms(now: datetime = NOON, **changes: Any) -> Terms:
         "end_time": now + DAY,
         "purpose": "trial",
         "justification": "thefts on market days",
-        "accountable_person": "Chief Inspector Vale",
+        "accountable_person": "The duty superintendent",
     }
     return Terms(**asked | changes)
 
