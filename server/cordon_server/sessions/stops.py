@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 
 import structlog
 
@@ -157,6 +158,8 @@ class Stops:
                 "matches": counts.matches,
                 "is_over": record.until <= now,
             }
+            if record.state in (State.ARMED, State.HALTED):
+                await self._count_last(deployment_id)
             try:
                 await ground.record("ended", record, actor, facts)
             except CordonError as error:
@@ -183,6 +186,11 @@ class Stops:
             record = await self._ground.deployments.get(deployment_id)
             if record.state is State.ENDED:
                 await self._erase(record)
+
+    async def _count_last(self, deployment_id: str) -> None:
+        """Puts on record what its cameras have shown since the last minute (R20)."""
+        with suppress(OurFault):  # Who cannot read it any more hears so from `_counts`.
+            await self._counting.try_record(await self._ground.live.opened(deployment_id))
 
     async def _counts(self, deployment_id: str) -> Counts:
         """Of list and log; none where nobody can read them any more."""

@@ -131,6 +131,22 @@ async def test_what_cannot_be_recorded_does_not_move(live_site: LiveSite, action
         assert after == before
 
 
+@pytest.mark.serves("R20")
+async def test_what_cameras_showed_since_the_last_minute_is_counted_before_the_end(
+    live_site: LiveSite,
+) -> None:
+    await live_site.armed()
+    session = await live_site.connect()
+    session.offer(a_frame(1), NOON)
+    live_site.answered("north", "s-1")
+    assert isinstance(await heard(session), Outcome)
+
+    await live_site.end()
+
+    (counts,) = [act for act in live_site.acts.acts if act.action == "deployment.counts"]
+    assert (counts.facts["frames"], counts.facts["searched"]) == (1, 1)
+
+
 @pytest.mark.serves("R12", "R20")
 async def test_the_record_tells_a_deployments_life_and_names_nobody(live_site: LiveSite) -> None:
     await live_site.armed()
@@ -140,7 +156,8 @@ async def test_the_record_tells_a_deployments_life_and_names_nobody(live_site: L
 
     acts = [act for act in live_site.acts.acts if act.action.startswith("deployment.")]
     assert [act.action.partition(".")[2] for act in acts] == [
-        *("created", "submitted", "authorised", "armed", "halted", "resumed", "ended", "erased")
+        *("created", "submitted", "authorised", "armed", "halted", "resumed"),
+        *("counts", "ended", "erased"),
     ]
     armed = acts[3].facts
     assert (armed["entries.wanted"], armed["references"], armed["policy"]) == (1, 1, "demo")
