@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
+from cordon_server.domain import StorageFull
 from cordon_server.store.environment import Environment, Table, Transaction
 
 log = structlog.get_logger()
@@ -65,12 +66,19 @@ class KeptClock:
         return max(wall, run)
 
     async def keep(self, *, always: bool = False) -> None:
-        """Notes the time for the next start, where the note is older than KEEP_EVERY."""
+        """Notes the time for the next start, where the note is older than KEEP_EVERY.
+
+        On a full disk it is noted later: whoever ends what is over must not stop for want of room.
+        """
         now = self.now()
         if not always and now - self._kept < KEEP_EVERY:
             return
-        await self._registry.write(lambda txn: _put(txn, ClockRecord(now)))
-        self._kept = now
+        try:
+            await self._registry.write(lambda txn: _put(txn, ClockRecord(now)))
+        except StorageFull as error:
+            log.error("clock.not_kept", error=error.message)
+        else:
+            self._kept = now
 
 
 def _put(txn: Transaction, record: ClockRecord) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cordon_server.authority.clock import CLOCK, KEEP_EVERY, KeptClock
+from cordon_server.domain import StorageFull
 from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import NOON, Clock
 
@@ -68,6 +69,26 @@ async def test_a_start_knows_the_latest_time_that_was_kept(
     again = KeptClock(registry, wall=clock, monotonic_s=Monotonic())
 
     assert again.now() == NOON + HOUR
+    record = registry.read_now(lambda txn: txn.get(CLOCK, b"latest"))
+    assert record is not None
+    assert record.latest == NOON + HOUR
+
+
+async def test_a_full_disk_stops_nobody_who_keeps_the_time_and_it_is_kept_when_there_is_room(
+    registry: Environment, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptClock(registry, wall=clock, monotonic_s=Monotonic())
+    clock.now = NOON + HOUR
+
+    async def is_full(act: object) -> None:
+        raise StorageFull("there is no room left")
+
+    with monkeypatch.context() as full:
+        full.setattr(registry, "write", is_full)
+        await kept.keep()
+    assert registry.read_now(lambda txn: txn.get(CLOCK, b"latest")) is None
+    await kept.keep()
+
     record = registry.read_now(lambda txn: txn.get(CLOCK, b"latest"))
     assert record is not None
     assert record.latest == NOON + HOUR
