@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import datetime
 
 import structlog
 
@@ -111,28 +112,35 @@ class Stops:
         (R13, R16). Halting what is halted changes nothing."""
         ground = self._ground
         opened = await ground.live.opened(deployment_id)
-        if opened.record.state is State.HALTED:
-            return opened.record
         now = ground.clock.now()
         step = ground.taking(deployment_id, lambda record: steps.halted(record, cause, now))
         if dry_run:
-            return await step(True)
+            return opened.record if opened.record.state is State.HALTED else await step(True)
         # Before anything is written, and before any move that is under way.
-        opened.record = steps.halted(opened.record, cause, now)
-        ground.live.send_away(
-            opened,
-            HaltReason.DEPLOYMENT_HALTED,
-            f"deployment {deployment_id} is halted; its authoriser may resume it",
-        )
+        self._stop(opened, cause, now)
         async with opened.logging:
             pass  # What was being logged is through; what waits finds it halted.
         action = "halted" if cause is HaltCause.PERSON else "suspended"
         async with ground.turns[deployment_id]:
+            # A move that was under way has told where it left it, and let cameras in again.
+            self._stop(opened, cause, now)
+            if (await ground.deployments.get(deployment_id)).state is State.HALTED:
+                return opened.record
             try:
                 await ground.record(action, opened.record, actor, {"cause": cause.value})
             finally:
                 ground.moved(await step(False))
         return opened.record
+
+    def _stop(self, opened: OpenDeployment, cause: HaltCause, now: datetime) -> None:
+        """Stops every stream and lets none in; raises `NotReady` unless it is armed or halted."""
+        if opened.record.state is not State.HALTED:
+            opened.record = steps.halted(opened.record, cause, now)
+        self._ground.live.send_away(
+            opened,
+            HaltReason.DEPLOYMENT_HALTED,
+            f"deployment {opened.record.deployment_id} is halted; its authoriser may resume it",
+        )
 
     async def suspend(self, deployment_id: str) -> DeploymentRecord:
         """Halts a deployment because of its false alerts (R16)."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from cordon_server.acts import Act
 from cordon_server.authority.records import DEPLOYMENTS, State
 from cordon_server.authority.terms import HaltCause
-from cordon_server.domain import CordonError, NotReady, NotRecorded
+from cordon_server.domain import CordonError, NotReady, NotRecorded, StorageFull
 from cordon_server.recognition.line import FrameFate, Outcome
 from cordon_server.sessions.camera import Halted, HaltReason
 from cordon_server.store.environment import Environment
@@ -75,6 +77,63 @@ async def test_halting_twice_says_the_same_and_only_what_is_armed_can_be(
 
     assert (trial.state, armed.state) == (State.HALTED, State.ARMED)
     assert first == second
+
+
+@pytest.mark.serves("R13")
+async def test_a_move_under_way_does_not_let_cameras_in_again_while_it_is_halted(
+    live_site: LiveSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await live_site.armed()
+    asked, let_go, record = asyncio.Event(), asyncio.Event(), live_site.acts.record
+
+    async def slowly(act: Act) -> int:
+        if act.action == "deployment.assigned":
+            asked.set()
+            await let_go.wait()
+        return await record(act)
+
+    monkeypatch.setattr(live_site.acts, "record", slowly)
+    assigned = asyncio.create_task(
+        live_site.moves.assign("market", add=["opal"], remove=(), actor=OFFICER, dry_run=False)
+    )
+    sessions = []
+    async with asyncio.timeout(30):
+        await asked.wait()
+        halted = asyncio.create_task(live_site.halt())
+        while opened.record.state is State.ARMED:
+            await asyncio.sleep(0)
+        let_go.set()
+        while not halted.done():
+            with suppress(CordonError):
+                sessions.append(await live_site.connect())
+            await asyncio.sleep(0)
+        await asyncio.gather(assigned, halted)
+
+    assert all(session.is_halted for session in sessions)
+    record_now = await live_site.deployments.get("market")
+    assert (record_now.state, record_now.assignees) == (State.HALTED, opened.record.assignees)
+    assert opened.record.state is State.HALTED
+
+
+@pytest.mark.serves("R13")
+async def test_a_halt_that_the_disk_had_no_room_for_is_written_when_it_is_asked_for_again(
+    live_site: LiveSite, registry: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await live_site.armed()
+
+    async def is_full(act: object) -> None:
+        raise StorageFull("there is no room left")
+
+    with monkeypatch.context() as full:
+        full.setattr(registry, "write", is_full)
+        with pytest.raises(StorageFull):
+            await live_site.halt()
+    assert opened.record.state is State.HALTED
+    assert (await live_site.deployments.get("market")).state is State.ARMED
+
+    await live_site.halt()
+
+    assert (await live_site.deployments.get("market")).state is State.HALTED
 
 
 @pytest.mark.serves("R13")
