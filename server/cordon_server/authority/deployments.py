@@ -74,8 +74,12 @@ class Deployments:
         """A deployment, ended or not; raises `NotFound`."""
         return await self._registry.read(lambda txn: _found(txn, deployment_id))
 
+    async def find(self, deployment_id: str) -> DeploymentRecord | None:
+        """The same; None where there is none."""
+        return await self._registry.read(lambda txn: txn.get(DEPLOYMENTS, deployment_id.encode()))
+
     def get_now(self, deployment_id: str) -> DeploymentRecord:
-        """The same without waiting, for whoever judges calls as they run; takes microseconds."""
+        """As `get`, without waiting, for whoever judges calls as they run; takes microseconds."""
         return self._registry.read_now(lambda txn: _found(txn, deployment_id))
 
     async def makers(self, name: str) -> tuple[Actor, ...]:

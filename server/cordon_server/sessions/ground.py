@@ -38,7 +38,7 @@ class Ground:
     key_of: Callable[[str], bytes | None]
     """The signing key of an authorising officer by user id; None for whoever is none."""
     turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
-    """By deployment: held by a move, and while its list changes."""
+    """By deployment: held by a move."""
 
     async def make(
         self, deployment_id: str, move: str, actor: Actor, make: Make, *, dry_run: bool
@@ -49,8 +49,8 @@ class Ground:
             checked = await make(True)
             if dry_run:
                 return checked
-            known = self.live.known(deployment_id)
-            if known is not None and checked.state is State.DRAFT is not known.record.state:
+            before = await self.deployments.find(deployment_id)
+            if before is not None and checked.state is State.DRAFT is not before.state:
                 await self.record("voided", checked, actor, {"by": move})
             await self.record(move, checked, actor, authority_facts(checked))
             return self.moved(await make(False))

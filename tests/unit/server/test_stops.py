@@ -310,6 +310,19 @@ async def test_what_is_armed_comes_back_armed_with_its_list_at_a_start(live_site
     assert candidate is not None
 
 
+@pytest.mark.serves("R8", "R12")
+async def test_what_a_change_voids_is_on_record_also_where_nobody_has_opened_it_since_a_start(
+    live_site: LiveSite,
+) -> None:
+    await live_site.draft("market", "north")
+    await live_site.authorise()
+    await live_site.live.close()
+
+    await live_site.moves.update("market", {"location": "Mill Lane"}, OFFICER, dry_run=False)
+
+    assert live_site.acts.actions[-2:] == ["deployment.voided", "deployment.updated"]
+
+
 @pytest.mark.serves("R5", "R8")
 async def test_a_change_of_the_list_voids_before_it_is_armed_and_is_refused_after(
     live_site: LiveSite,
