@@ -58,8 +58,7 @@ class Answers:
         volunteers = tuple(each for each in listed if each.candidate.category == VOLUNTEER)
         alerts = tuple(each for each in listed if each.candidate.category != VOLUNTEER)
         try:
-            new = await self._log(deployment, session, outcome.frame, alerts)
-            await _keep_volunteers(deployment, outcome.frame, volunteers)
+            new = await self._log(deployment, session, outcome.frame, alerts, volunteers)
         except CordonError as error:
             log.error("match.not_logged", deployment=session.deployment_id, error=error.message)
             answer = replace(outcome, fate=FrameFate.REJECTED, result=None, error=error)
@@ -73,8 +72,10 @@ class Answers:
         session: CameraSession,
         frame: Frame,
         sightings: tuple[Sighting, ...],
+        volunteers: tuple[Sighting, ...],
     ) -> tuple[Sighting, ...]:
-        """Logs what is news of a frame; the sightings that became new matches.
+        """Logs what is news of a frame, and who of the volunteers it shows; the sightings that
+        became new matches.
 
         Raises `NotReady` where the deployment is not recognising any more: a halt waits for what is
         being logged, and nothing is logged after it (R13).
@@ -89,6 +90,7 @@ class Answers:
                     frame, [each.sighting for each in news], [each.betters for each in news]
                 )
                 visits.logged(session.stream, news, logged, now_s)
+            await _keep_volunteers(deployment, frame, volunteers)
         return tuple(each.sighting for each in news if each.betters is None)
 
 

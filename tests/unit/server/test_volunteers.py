@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cordon.v1 import measurement_pb2 as pb
+from cordon_server.acts import Act
 from cordon_server.api.convert import timestamp
 from cordon_server.api.measurement import MeasurementServicer
 from cordon_server.authority.watchlist_records import LawfulSource
@@ -72,6 +73,29 @@ async def test_a_volunteer_is_recognised_once_a_visit_and_never_an_alert(
     assert {match.entry_id for _, match in await opened.log.after(0, 99) if match} == {"s-1"}
     actions = [act.action for act in live_site.acts.acts]
     assert actions.count("volunteer.recognised") == 2
+
+
+@pytest.mark.serves("R13", "R28")
+async def test_a_halt_waits_until_the_volunteers_of_a_frame_are_kept(
+    live_site: LiveSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await live_site.draft("market", "north")
+    await enrol_volunteer(opened)
+    await live_site.arm()
+    session = await live_site.connect()
+    locked, record = [], live_site.acts.record
+
+    async def looking(act: Act) -> int:
+        if act.action == "volunteer.recognised":
+            locked.append(opened.logging.locked())
+        return await record(act)
+
+    monkeypatch.setattr(live_site.acts, "record", looking)
+    session.offer(a_frame(1), NOON)
+    live_site.saw("north", a_volunteer())
+    await heard(session)
+
+    assert locked == [True]
 
 
 @pytest.mark.serves("R28")
