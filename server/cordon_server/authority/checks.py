@@ -1,18 +1,20 @@
 """What a deployment must keep to before it moves on: one function for each step, each refusal with
 its own coded reason. Computes; touches neither clock nor disk.
 
-| step      | function          | what it asks |
-|-----------|-------------------|--------------|
-| make      | `check_window`    | a window in order, not over, within the policy's hours |
-| submit    | `check_terms`     | purpose, reason, accountable person; exemption, urgency allowed |
-| submit, arm | `check_list`    | entries, as many as the policy allows |
-| submit, arm | `check_papers`  | impact assessment and forecast, where the policy wants them |
-| authorise | `check_four_eyes` | another person at another workstation |
-| authorise | `check_floor`     | a threshold that keeps the policy's rate, or the officer's word |
-| arm       | `check_authority` | a signature over what is on record now, by a key on record now |
-| arm       | `check_review`    | a review of this very list, young enough |
-| arm       | `check_notice`    | the public told, or exempted |
-| arm       | `check_window_open` | now within the window |
+| step | function | what it asks |
+|---|---|---|
+| make, change | `check_window` | a window in order, not over, within the policy's hours |
+| make, change | `check_zones` | zones of its own cameras, one each |
+| submit up to arm | `check_terms` | purpose, reason, who answers; exemption, urgency allowed |
+| submit up to arm | `check_list` | entries, as many as the policy allows |
+| submit up to arm | `check_papers` | impact assessment and forecast, where the policy wants them |
+| authorise, arm | `check_four_eyes` | another person at another workstation |
+| authorise, arm, resume | `check_unchanged` | list, policy and model as they were submitted |
+| authorise | `check_floor` | a threshold that keeps the policy's rate, or the officer's word |
+| arm, resume | `check_authority` | a signature over what is on record now, by a key on record now |
+| arm, resume | `check_window_open` | now within the window |
+| arm | `check_review` | a review of this very list, young enough |
+| arm | `check_notice` | the public told, or exempted |
 """
 
 from __future__ import annotations

@@ -57,8 +57,6 @@ class DeploymentRecord(Terms, frozen=True, kw_only=True):
     entry_count: int = 0
     reference_count: int = 0
     match_count: int = 0
-    assignees: tuple[str, ...] = ()
-    """User ids of those who work on it, its creator among them."""
 
     @property
     def until(self) -> datetime:
