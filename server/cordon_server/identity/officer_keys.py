@@ -16,8 +16,6 @@ from cordon_server.identity.names import PersonRole
 from cordon_server.identity.users import UserState, find_user
 from cordon_server.store.environment import Environment, Table, Transaction
 
-PUBLIC_KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 POSSESSION_PREFIX = b"cordon.v1.SigningKey\n"
 _P = 2**255 - 19
 _SMALL_ORDER = frozenset(

@@ -8,7 +8,8 @@ import pytest
 from google.protobuf.message import Message
 
 from cordon.v1 import retention_pb2 as pb
-from cordon_server.api.rules import PROOF_PICTURES_MAX, TEXT_CHARACTERS_MAX
+from cordon_server.api.rule_kinds import TEXT_CHARACTERS_MAX
+from cordon_server.api.rule_table import PROOF_PICTURES_MAX
 from tests.unit.server.contract import broken_in
 
 PLACE: dict[str, Any] = {

@@ -12,7 +12,7 @@ from cordon.v1 import (
     match_pb2,
     watchlist_pb2,
 )
-from cordon_server.api import rules
+from cordon_server.api import rule_table
 from cordon_server.authority.steps import ASSIGNEES_MAX
 from tests.unit.server.contract import broken_in
 
@@ -127,7 +127,7 @@ def test_each_field_of_an_enrolment_has_its_rule(field: str, value: Any) -> None
 
 
 def test_pages_and_lists_are_bounded() -> None:
-    cameras = [f"cameras/c{n}" for n in range(rules.CAMERAS_PER_DEPLOYMENT_MAX + 1)]
+    cameras = [f"cameras/c{n}" for n in range(rule_table.CAMERAS_PER_DEPLOYMENT_MAX + 1)]
     deployment = deployment_pb2.Deployment(cameras=cameras)
 
     assert broken_in(camera_pb2.ListCamerasRequest(page_size=1001)).keys() == {"page_size"}

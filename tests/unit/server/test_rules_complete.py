@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
-from cordon_server.api import rules
+from cordon_server.api import rule_table
 from tests.unit.server.contract import MESSAGES, METHODS, REQUESTS
 
 READS = ("Get", "List", "Check", "Subscribe", "Export", "Forecast")
@@ -91,10 +91,10 @@ UNRULED = {
 
 
 def test_every_rule_names_a_message_and_a_field_of_the_contract() -> None:
-    for name, fields in rules.RULES.items():
+    for name, fields in rule_table.RULES.items():
         assert name in REQUESTS, f"{name} is in no request"
         assert set(fields) <= set(MESSAGES[name].fields_by_name), name
-    assert set(rules.ROW_RULES) <= set(MESSAGES["cordon.v1.ImportRow"].fields_by_name)
+    assert set(rule_table.ROW_RULES) <= set(MESSAGES["cordon.v1.ImportRow"].fields_by_name)
 
 
 def is_value(field: FieldDescriptor) -> bool:
@@ -107,7 +107,7 @@ def test_every_value_of_every_request_has_a_rule_or_a_reason_for_having_none() -
         f"{message.name}.{field.name}"
         for name, message in REQUESTS.items()
         for field in message.fields
-        if is_value(field) and field.name not in rules.RULES.get(name, {})
+        if is_value(field) and field.name not in rule_table.RULES.get(name, {})
     }
 
     assert without == UNRULED.keys()
@@ -123,7 +123,7 @@ def test_every_mutation_can_be_tried_and_repeated(method: MethodDescriptor) -> N
     has_both = {"request_id", "validate_only"} <= set(request.fields_by_name)
 
     assert has_both == is_mutation
-    assert ("request_id" in rules.RULES.get(request.full_name, {})) == is_mutation
+    assert ("request_id" in rule_table.RULES.get(request.full_name, {})) == is_mutation
 
 
 def test_every_method_takes_and_gives_messages_of_its_own() -> None:

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cordon_server.api import rules
+from cordon_server.api import rule_table, rules
 from tests.unit.server.contract import MESSAGES, METHODS, broken_in
 
 # Words that look right and break one thing, beside whatever comes to mind.
@@ -100,4 +100,4 @@ def test_junk_is_refused_naming_its_fields_and_in_no_other_way(message: Descript
 @settings(max_examples=100, deadline=None)
 @given(junk(MESSAGES["cordon.v1.ImportRow"]))
 def test_a_junk_row_is_refused_naming_its_fields(row: Message) -> None:
-    assert broken_in(row, rules.check_row).keys() <= rules.ROW_RULES.keys()
+    assert broken_in(row, rules.check_row).keys() <= rule_table.ROW_RULES.keys()
