@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from cordon.v1 import camera_pb2, camera_pb2_grpc
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller
+from cordon_server.api.calls import once
+from cordon_server.api.edge import Context
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.authority.cameras import Cameras
 from cordon_server.sessions.live import Live
@@ -43,9 +44,8 @@ class CameraServicer(camera_pb2_grpc.CameraServiceServicer):
             )
             return camera_pb2.CreateCameraResponse(camera=convert.camera(record, None))
 
-        return await self._ledger.once(
-            f"{caller().spiffe_id} CreateCamera",
-            request.request_id,
+        return await once(
+            self._ledger,
             request,
             camera_pb2.CreateCameraResponse(),
             act,
@@ -80,9 +80,8 @@ class CameraServicer(camera_pb2_grpc.CameraServiceServicer):
                 await self._shut_out(camera_id)
             return camera_pb2.RevokeCameraResponse(camera=convert.camera(record, None))
 
-        return await self._ledger.once(
-            f"{caller().spiffe_id} RevokeCamera",
-            request.request_id,
+        return await once(
+            self._ledger,
             request,
             camera_pb2.RevokeCameraResponse(),
             act,

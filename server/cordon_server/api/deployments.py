@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from cordon.v1 import deployment_pb2, deployment_pb2_grpc
 from cordon_server.api import convert, convert_deployment
-from cordon_server.api.edge import Context, caller, the_person
+from cordon_server.api.calls import acting, once
+from cordon_server.api.edge import Context
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.notice import Publisher, public_notice
@@ -21,6 +22,14 @@ from cordon_server.sessions.stops import Stops
 from cordon_server.store.requests import RequestLedger
 
 R = TypeVar("R")
+
+
+class Move(Protocol):
+    """A move of a deployment by a person."""
+
+    def __call__(
+        self, deployment_id: str, actor: Actor, /, *, dry_run: bool
+    ) -> Awaitable[DeploymentRecord]: ...
 
 
 class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
@@ -59,7 +68,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         self, request: deployment_pb2.CreateDeploymentRequest, context: Context
     ) -> deployment_pb2.CreateDeploymentResponse:
         async def move() -> DeploymentRecord:
-            wanted, actor = request.deployment, _actor()
+            wanted, actor = request.deployment, acting()
             terms = convert_deployment.terms(
                 wanted,
                 tuple(sorted({actor.user_id, *await self._users(wanted.assignees)})),
@@ -100,7 +109,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
                 request.deployment, request.update_mask, threshold_default=self._threshold_default
             )
             return await self._moves.update(
-                convert.last_part(request.name), fields, _actor(), dry_run=request.validate_only
+                convert.last_part(request.name), fields, acting(), dry_run=request.validate_only
             )
 
         return await self._once(request, deployment_pb2.UpdateDeploymentResponse, move)
@@ -113,7 +122,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
                 convert.last_part(request.name),
                 add=await self._users(request.add),
                 remove=tuple(map(convert.last_part, request.remove)),
-                actor=_actor(),
+                actor=acting(),
                 dry_run=request.validate_only,
             )
             self._on_assigned()
@@ -144,22 +153,19 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
                     operators=request.operators or 1,
                 )
                 forecast = found.text
-            return await self._moves.submit(name, _actor(), forecast, dry_run=request.validate_only)
+            return await self._moves.submit(name, acting(), forecast, dry_run=request.validate_only)
 
         return await self._once(request, deployment_pb2.SubmitDeploymentResponse, move)
 
     async def AuthoriseDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.AuthoriseDeploymentRequest, context: Context
     ) -> deployment_pb2.AuthoriseDeploymentResponse:
-        async def move() -> DeploymentRecord:
-            return await self._moves.authorise(
-                convert.last_part(request.name),
-                _actor(),
-                Authorisation(request.digest, request.signature, request.below_floor),
-                dry_run=request.validate_only,
-            )
+        word = Authorisation(request.digest, request.signature, request.below_floor)
 
-        return await self._once(request, deployment_pb2.AuthoriseDeploymentResponse, move)
+        def authorise(name: str, actor: Actor, /, *, dry_run: bool) -> Awaitable[DeploymentRecord]:
+            return self._moves.authorise(name, actor, word, dry_run=dry_run)
+
+        return await self._moved(request, deployment_pb2.AuthoriseDeploymentResponse, authorise)
 
     async def GetNotice(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.GetNoticeRequest, context: Context
@@ -174,64 +180,41 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
     async def PublishNotice(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.PublishNoticeRequest, context: Context
     ) -> deployment_pb2.PublishNoticeResponse:
-        async def move() -> DeploymentRecord:
-            return await self._moves.publish(
-                convert.last_part(request.name),
-                request.place,
-                _actor(),
-                dry_run=request.validate_only,
-            )
+        def publish(name: str, actor: Actor, /, *, dry_run: bool) -> Awaitable[DeploymentRecord]:
+            return self._moves.publish(name, request.place, actor, dry_run=dry_run)
 
-        return await self._once(request, deployment_pb2.PublishNoticeResponse, move)
+        return await self._moved(request, deployment_pb2.PublishNoticeResponse, publish)
 
     async def ArmDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.ArmDeploymentRequest, context: Context
     ) -> deployment_pb2.ArmDeploymentResponse:
-        async def move() -> DeploymentRecord:
-            return await self._moves.arm(
-                convert.last_part(request.name), _actor(), dry_run=request.validate_only
-            )
-
-        return await self._once(request, deployment_pb2.ArmDeploymentResponse, move)
+        return await self._moved(request, deployment_pb2.ArmDeploymentResponse, self._moves.arm)
 
     async def HaltDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.HaltDeploymentRequest, context: Context
     ) -> deployment_pb2.HaltDeploymentResponse:
-        async def move() -> DeploymentRecord:
-            return await self._stops.halt(
-                convert.last_part(request.name),
-                _actor(),
-                HaltCause.PERSON,
-                dry_run=request.validate_only,
-            )
+        def halt(name: str, actor: Actor, /, *, dry_run: bool) -> Awaitable[DeploymentRecord]:
+            return self._stops.halt(name, actor, HaltCause.PERSON, dry_run=dry_run)
 
-        return await self._once(request, deployment_pb2.HaltDeploymentResponse, move)
+        return await self._moved(request, deployment_pb2.HaltDeploymentResponse, halt)
 
     async def ResumeDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.ResumeDeploymentRequest, context: Context
     ) -> deployment_pb2.ResumeDeploymentResponse:
-        async def move() -> DeploymentRecord:
-            return await self._moves.resume(
-                convert.last_part(request.name), _actor(), dry_run=request.validate_only
-            )
-
-        return await self._once(request, deployment_pb2.ResumeDeploymentResponse, move)
+        return await self._moved(
+            request, deployment_pb2.ResumeDeploymentResponse, self._moves.resume
+        )
 
     async def EndDeployment(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.EndDeploymentRequest, context: Context
     ) -> deployment_pb2.EndDeploymentResponse:
-        async def move() -> DeploymentRecord:
-            return await self._stops.end(
-                convert.last_part(request.name), _actor(), dry_run=request.validate_only
-            )
-
-        return await self._once(request, deployment_pb2.EndDeploymentResponse, move)
+        return await self._moved(request, deployment_pb2.EndDeploymentResponse, self._stops.end)
 
     async def RegisterSigningKey(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.RegisterSigningKeyRequest, context: Context
     ) -> deployment_pb2.RegisterSigningKeyResponse:
         async def act() -> deployment_pb2.RegisterSigningKeyResponse:
-            actor = _actor()
+            actor = acting()
             key = await self._officer_keys.register(
                 actor.user_id,
                 actor.machine,
@@ -243,19 +226,22 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
                 user=f"users/{key.user_id}", create_time=convert.timestamp(key.create_time)
             )
 
-        return await self._ledger.once(
-            f"{caller().spiffe_id} RegisterSigningKey",
-            request.request_id,
-            request,
-            deployment_pb2.RegisterSigningKeyResponse(),
-            act,
-        )
+        response = deployment_pb2.RegisterSigningKeyResponse()
+        return await once(self._ledger, request, response, act)
 
     async def GetPolicy(  # noqa: N802  # gRPC's name
         self, request: deployment_pb2.GetPolicyRequest, context: Context
     ) -> deployment_pb2.GetPolicyResponse:
         return deployment_pb2.GetPolicyResponse(
             policy=convert_deployment.policy(self._deployments.policy)
+        )
+
+    async def _moved(self, request: Any, response: Callable[..., R], move: Move) -> R:
+        """Makes a move of the deployment that the request names, by whoever calls."""
+        return await self._once(
+            request,
+            response,
+            lambda: move(convert.last_part(request.name), acting(), dry_run=request.validate_only),
         )
 
     async def _once(
@@ -273,10 +259,8 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
             message = _with_counts(record) if is_new else await self._counted(record)
             return response(deployment=message)
 
-        method = type(request).__name__.removesuffix("Request")
-        scope = f"{caller().spiffe_id} {method}"
         answer: Any = response()
-        answered: R = await self._ledger.once(scope, request.request_id, request, answer, act)
+        answered: R = await once(self._ledger, request, answer, act)
         return answered
 
     async def _users(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -304,8 +288,3 @@ def _with_counts(record: DeploymentRecord) -> deployment_pb2.Deployment:
         references=record.reference_count,
         matches=record.match_count,
     )
-
-
-def _actor() -> Actor:
-    """Who makes the running call, and where."""
-    return Actor(the_person().user_id, str(caller().spiffe_id))

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from cordon.v1 import identity_pb2, identity_pb2_grpc
 from cordon_server.api import convert
+from cordon_server.api.calls import once
 from cordon_server.api.edge import Context, caller, signed_in, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import NotFound, Unauthenticated
@@ -147,7 +148,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             )
             return identity_pb2.CreateUserResponse(user=_user(record))
 
-        return await self._once("CreateUser", request, identity_pb2.CreateUserResponse(), act)
+        return await self._once(request, identity_pb2.CreateUserResponse(), act)
 
     async def GetUser(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.GetUserRequest, context: Context
@@ -178,7 +179,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             )
             return identity_pb2.SetUserRolesResponse(user=_user(record))
 
-        return await self._once("SetUserRoles", request, identity_pb2.SetUserRolesResponse(), act)
+        return await self._once(request, identity_pb2.SetUserRolesResponse(), act)
 
     async def SetUserTraining(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.SetUserTrainingRequest, context: Context
@@ -191,9 +192,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             )
             return identity_pb2.SetUserTrainingResponse(user=_user(record))
 
-        return await self._once(
-            "SetUserTraining", request, identity_pb2.SetUserTrainingResponse(), act
-        )
+        return await self._once(request, identity_pb2.SetUserTrainingResponse(), act)
 
     async def ResetPassword(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.ResetPasswordRequest, context: Context
@@ -210,7 +209,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
                 user=_user(await self._shut_out(request, reset))
             )
 
-        return await self._once("ResetPassword", request, identity_pb2.ResetPasswordResponse(), act)
+        return await self._once(request, identity_pb2.ResetPasswordResponse(), act)
 
     async def LockUser(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.LockUserRequest, context: Context
@@ -219,7 +218,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             record = await self._shut_out(request, self._users.lock)
             return identity_pb2.LockUserResponse(user=_user(record))
 
-        return await self._once("LockUser", request, identity_pb2.LockUserResponse(), act)
+        return await self._once(request, identity_pb2.LockUserResponse(), act)
 
     async def UnlockUser(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.UnlockUserRequest, context: Context
@@ -232,7 +231,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
                 self._people.lift_lock_out(user_id)
             return identity_pb2.UnlockUserResponse(user=_user(record))
 
-        return await self._once("UnlockUser", request, identity_pb2.UnlockUserResponse(), act)
+        return await self._once(request, identity_pb2.UnlockUserResponse(), act)
 
     async def RevokeUser(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.RevokeUserRequest, context: Context
@@ -241,7 +240,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             record = await self._shut_out(request, self._users.revoke)
             return identity_pb2.RevokeUserResponse(user=_user(record))
 
-        return await self._once("RevokeUser", request, identity_pb2.RevokeUserResponse(), act)
+        return await self._once(request, identity_pb2.RevokeUserResponse(), act)
 
     async def RevokeSessions(  # noqa: N802  # gRPC's name
         self, request: identity_pb2.RevokeSessionsRequest, context: Context
@@ -259,21 +258,16 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
                 self._end_calls(user_id, session_id=request.session_id)
             return identity_pb2.RevokeSessionsResponse(sessions_revoked=count)
 
-        return await self._once(
-            "RevokeSessions", request, identity_pb2.RevokeSessionsResponse(), act
-        )
+        return await self._once(request, identity_pb2.RevokeSessionsResponse(), act)
 
     # How.
 
-    async def _once(
-        self, method: str, request: Any, response: M, act: Callable[[], Awaitable[M]]
-    ) -> M:
+    async def _once(self, request: Any, response: M, act: Callable[[], Awaitable[M]]) -> M:
         """Once per request id. What the ledger keeps of a request says nothing of a password."""
         compared = type(request).FromString(request.SerializeToString())
         if "password" in request.DESCRIPTOR.fields_by_name:
             compared.password = ""
-        scope = f"{caller().spiffe_id} {the_person().user_id} {method}"
-        return await self._ledger.once(scope, request.request_id, compared, response, act)
+        return await once(self._ledger, compared, response, act)
 
     async def _shut_out(self, request: Alteration, alter: Alter) -> UserRecord:
         """Alters a person and ends what he has running."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from cordon.v1 import machine_pb2, machine_pb2_grpc
 from cordon_server.api import convert
+from cordon_server.api.calls import once
 from cordon_server.api.edge import Context, caller, signed_in
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import InvalidInput, NotFound, NotReady, Unauthenticated
@@ -72,9 +73,8 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
     async def IssueCertificate(  # noqa: N802  # gRPC's name
         self, request: machine_pb2.IssueCertificateRequest, context: Context
     ) -> machine_pb2.IssueCertificateResponse:
-        return await self._ledger.once(
-            f"{caller().spiffe_id} IssueCertificate",
-            request.request_id,
+        return await once(
+            self._ledger,
             request,
             machine_pb2.IssueCertificateResponse(),
             lambda: self._issue(request, asked_by()),
@@ -130,9 +130,8 @@ class MachineServicer(machine_pb2_grpc.MachineServiceServicer):
     ) -> machine_pb2.RevokeCertificateResponse:
         if bool(request.name) == bool(request.spiffe_id):
             raise InvalidInput("name one certificate or one identity, and not both", field="name")
-        return await self._ledger.once(
-            f"{caller().spiffe_id} RevokeCertificate",
-            request.request_id,
+        return await once(
+            self._ledger,
             request,
             machine_pb2.RevokeCertificateResponse(),
             lambda: self._revoke(request),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from cordon.v1 import match_pb2, match_pb2_grpc
 from cordon_server.api import convert, match_messages
+from cordon_server.api.calls import once
 from cordon_server.api.edge import Context, caller, the_person
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.domain import InvalidInput, LimitReached
@@ -109,9 +110,7 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
             )
             return match_pb2.ClaimMatchResponse(expire_time=convert.timestamp(until))
 
-        return await deployment.ledger.once(
-            scope("ClaimMatch"), request.request_id, request, match_pb2.ClaimMatchResponse(), act
-        )
+        return await once(deployment.ledger, request, match_pb2.ClaimMatchResponse(), act)
 
     async def AdjudicateMatch(  # noqa: N802  # gRPC's name
         self, request: match_pb2.AdjudicateMatchRequest, context: Context
@@ -141,9 +140,8 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
                 match=match_messages.match(view, deployment_id)
             )
 
-        return await deployment.ledger.once(
-            scope("AdjudicateMatch"),
-            request.request_id,
+        return await once(
+            deployment.ledger,
             request,
             match_pb2.AdjudicateMatchResponse(),
             act,
@@ -165,9 +163,8 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
             (match,) = await _told(deployment, [record], reviewer)
             return match_pb2.RecordOutcomeResponse(match=match)
 
-        return await deployment.ledger.once(
-            scope("RecordOutcome"),
-            request.request_id,
+        return await once(
+            deployment.ledger,
             request,
             match_pb2.RecordOutcomeResponse(),
             act,
@@ -184,11 +181,6 @@ def the_reviewer() -> Reviewer:
         peer.sha256,
         is_supervisor=PersonRole.SUPERVISOR in person.roles,
     )
-
-
-def scope(method: str) -> str:
-    """Whose repeated request it is: of this person here, for answers are not for others."""
-    return f"{caller().spiffe_id} {the_person().user_id} {method}"
 
 
 async def _told(

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from cordon.v1 import measurement_pb2, measurement_pb2_grpc
 from cordon_server.api import convert
+from cordon_server.api.calls import once
 from cordon_server.api.edge import Context, the_person
-from cordon_server.api.matches import scope
 from cordon_server.domain import VOLUNTEER, InvalidInput, NotFound, NotReady
 from cordon_server.matches.rates import Rate
 from cordon_server.matches.records import VolunteerRecord
@@ -41,9 +41,8 @@ class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
                 match=f"deployments/{deployment_id}/matches/{match_id}"
             )
 
-        return await deployment.ledger.once(
-            scope("SeedCase"),
-            request.request_id,
+        return await once(
+            deployment.ledger,
             request,
             measurement_pb2.SeedCaseResponse(),
             act,
@@ -69,9 +68,8 @@ class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
             await deployment.matches.volunteers.passed(record, dry_run=request.validate_only)
             return measurement_pb2.RecordPassResponse(pass_time=convert.timestamp(record.time))
 
-        return await deployment.ledger.once(
-            scope("RecordPass"),
-            request.request_id,
+        return await once(
+            deployment.ledger,
             request,
             measurement_pb2.RecordPassResponse(),
             act,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cordon.v1 import receipt_pb2, receipt_pb2_grpc
 from cordon_server.api import convert, match_messages
+from cordon_server.api.calls import once
 from cordon_server.api.edge import Context
-from cordon_server.api.matches import scope, the_reviewer
+from cordon_server.api.matches import the_reviewer
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.records import Actor
 from cordon_server.matches.receipts import Receipts
@@ -85,9 +86,8 @@ class ReceiptServicer(receipt_pb2_grpc.ReceiptServiceServicer):
                 response.outcome = match_messages.OUTCOMES_BACK[record.outcome]
             return response
 
-        return await self._ledger.once(
-            scope("LookUpReceipt"),
-            request.request_id,
+        return await once(
+            self._ledger,
             request,
             receipt_pb2.LookUpReceiptResponse(),
             act,

@@ -6,11 +6,11 @@ from google.protobuf import json_format
 
 from cordon.v1 import retention_pb2, retention_pb2_grpc
 from cordon_server.api import convert
-from cordon_server.api.edge import Context, caller, the_person
+from cordon_server.api.calls import acting, once
+from cordon_server.api.edge import Context
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.manifest import Manifest
-from cordon_server.authority.records import Actor
 from cordon_server.sessions.holds import HoldRecord, Holds
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.proof import Prover
@@ -65,14 +65,12 @@ class RetentionServicer(retention_pb2_grpc.RetentionServiceServicer):
                 deployment,
                 int(convert.last_part(request.match)),
                 request.reason,
-                _actor(),
+                acting(),
                 dry_run=request.validate_only,
             )
             return retention_pb2.PlaceHoldResponse(hold=_hold(record))
 
-        response = retention_pb2.PlaceHoldResponse()
-        scope = f"{caller().spiffe_id} PlaceHold"
-        return await self._ledger.once(scope, request.request_id, request, response, act)
+        return await once(self._ledger, request, retention_pb2.PlaceHoldResponse(), act)
 
     async def LiftHold(  # noqa: N802  # gRPC's name
         self, request: retention_pb2.LiftHoldRequest, context: Context
@@ -81,14 +79,12 @@ class RetentionServicer(retention_pb2_grpc.RetentionServiceServicer):
             record = await self._holds.lift(
                 convert.last_part(request.name),
                 request.reason,
-                _actor(),
+                acting(),
                 dry_run=request.validate_only,
             )
             return retention_pb2.LiftHoldResponse(hold=_hold(record))
 
-        response = retention_pb2.LiftHoldResponse()
-        scope = f"{caller().spiffe_id} LiftHold"
-        return await self._ledger.once(scope, request.request_id, request, response, act)
+        return await once(self._ledger, request, retention_pb2.LiftHoldResponse(), act)
 
     async def GetHold(  # noqa: N802  # gRPC's name
         self, request: retention_pb2.GetHoldRequest, context: Context
@@ -126,9 +122,7 @@ class RetentionServicer(retention_pb2_grpc.RetentionServiceServicer):
                 note=proof.note, is_forgotten=proof.is_forgotten
             )
 
-        response = retention_pb2.ProveForgettingResponse()
-        scope = f"{caller().spiffe_id} ProveForgetting"
-        return await self._ledger.once(scope, request.request_id, request, response, act)
+        return await once(self._ledger, request, retention_pb2.ProveForgettingResponse(), act)
 
 
 def _hold(record: HoldRecord) -> retention_pb2.Hold:
@@ -140,7 +134,3 @@ def _hold(record: HoldRecord) -> retention_pb2.Hold:
     if record.lift_time is not None:
         hold.lift_time.CopyFrom(convert.timestamp(record.lift_time))
     return hold
-
-
-def _actor() -> Actor:
-    return Actor(the_person().user_id, str(caller().spiffe_id))

@@ -144,7 +144,10 @@ RULES: dict[str, dict[str, Rule]] = {
     "cordon.v1.DiscardProposalRequest": {"name": proposal_name, **_mutation},
     "cordon.v1.CheckWatchlistRequest": {"name": watchlist_name},
     "cordon.v1.CheckDifferenceRequest": {"name": watchlist_name, "other": watchlist_name},
-    "cordon.v1.GetEntrySampleRequest": {"name": watchlist_name, "count": between(1, SAMPLE_COUNT_MAX)},
+    "cordon.v1.GetEntrySampleRequest": {
+        "name": watchlist_name,
+        "count": between(1, SAMPLE_COUNT_MAX),
+    },
     "cordon.v1.ReviewWatchlistRequest": {
         "name": watchlist_name,
         "digest": hex_digest,

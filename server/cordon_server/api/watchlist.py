@@ -7,9 +7,9 @@ from functools import partial
 
 from cordon.v1 import watchlist_pb2
 from cordon_server.api import convert
+from cordon_server.api.calls import acting, once
 from cordon_server.api.edge import Context
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
-from cordon_server.api.watchlist_calls import acting, once
 from cordon_server.api.watchlist_convert import (
     Subject,
     application,
@@ -48,7 +48,7 @@ class WatchlistServicer(ProposalServicer):
             )
             return await _enrolled(deployment, enrolment, dry_run=request.validate_only)
 
-        return await once(deployment, request, watchlist_pb2.EnrolReferenceResponse(), act)
+        return await once(deployment.ledger, request, watchlist_pb2.EnrolReferenceResponse(), act)
 
     async def ImportReferences(  # type: ignore[override]  # noqa: N802  # the stub knows generators only
         self,
@@ -162,7 +162,7 @@ class WatchlistServicer(ProposalServicer):
             )
             return watchlist_pb2.RemoveEntryResponse(references_removed=removed)
 
-        return await once(deployment, request, watchlist_pb2.RemoveEntryResponse(), act)
+        return await once(deployment.ledger, request, watchlist_pb2.RemoveEntryResponse(), act)
 
     async def ApproveEntry(  # noqa: N802  # gRPC's name
         self, request: watchlist_pb2.ApproveEntryRequest, context: Context
@@ -177,7 +177,7 @@ class WatchlistServicer(ProposalServicer):
                 entry=entry(*approved, deployment.record.deployment_id)
             )
 
-        return await once(deployment, request, watchlist_pb2.ApproveEntryResponse(), act)
+        return await once(deployment.ledger, request, watchlist_pb2.ApproveEntryResponse(), act)
 
     async def GetWatchlist(  # noqa: N802  # gRPC's name
         self, request: watchlist_pb2.GetWatchlistRequest, context: Context
@@ -204,7 +204,7 @@ class WatchlistServicer(ProposalServicer):
                 watchlist=watchlist(state, deployment.record.deployment_id)
             )
 
-        return await once(deployment, request, watchlist_pb2.ReviewWatchlistResponse(), act)
+        return await once(deployment.ledger, request, watchlist_pb2.ReviewWatchlistResponse(), act)
 
     async def _enrol(
         self,

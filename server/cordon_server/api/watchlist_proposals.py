@@ -6,9 +6,9 @@ from functools import partial
 
 from cordon.v1 import watchlist_pb2
 from cordon_server.api import convert
+from cordon_server.api.calls import acting, once
 from cordon_server.api.edge import Context
 from cordon_server.api.rules import PAGE_SIZE_DEFAULT
-from cordon_server.api.watchlist_calls import acting, once
 from cordon_server.api.watchlist_checks import ListCheckServicer
 from cordon_server.api.watchlist_convert import proposal, proposal_row
 from cordon_server.domain import InvalidInput
@@ -64,7 +64,7 @@ class ProposalServicer(ListCheckServicer):
                 proposal=proposal(applied, deployment.record.deployment_id)
             )
 
-        return await once(deployment, request, watchlist_pb2.ApplyProposalResponse(), act)
+        return await once(deployment.ledger, request, watchlist_pb2.ApplyProposalResponse(), act)
 
     async def DiscardProposal(  # noqa: N802  # gRPC's name
         self, request: watchlist_pb2.DiscardProposalRequest, context: Context
@@ -81,7 +81,7 @@ class ProposalServicer(ListCheckServicer):
             await discard()
             return watchlist_pb2.DiscardProposalResponse()
 
-        return await once(deployment, request, watchlist_pb2.DiscardProposalResponse(), act)
+        return await once(deployment.ledger, request, watchlist_pb2.DiscardProposalResponse(), act)
 
 
 def _row_of(token: str) -> int:
