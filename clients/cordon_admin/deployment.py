@@ -25,7 +25,7 @@ from cordon_client.cli import (
 )
 from cordon_client.errors import ClientError, ExitCode
 from cordon_client.names import deployment_name, short, user_name
-from cordon_client.output import Format, emit, talk
+from cordon_client.output import Format, emit
 
 if TYPE_CHECKING:
     from cordon_client.identity import ClientIdentity
@@ -105,7 +105,7 @@ def create(
         request_id=new_request_id(),
         validate_only=dry_run,
     )
-    run(_create(who, request, output))
+    run(deployment_moves.move(who, "CreateDeployment", request, output))
 
 
 @app.command()
@@ -167,7 +167,7 @@ def update(
         request_id=new_request_id(),
         validate_only=dry_run,
     )
-    run(_update(who, request, output))
+    run(deployment_moves.move(who, "UpdateDeployment", request, output))
 
 
 @app.command("list")
@@ -238,7 +238,8 @@ def assign(
         request_id=new_request_id(),
         validate_only=dry_run,
     )
-    run(_assign(identity_for("admin", identity, server), request, output))
+    who = identity_for("admin", identity, server)
+    run(deployment_moves.move(who, "AssignDeployment", request, output))
 
 
 for _move in deployment_moves.COMMANDS:
@@ -248,33 +249,6 @@ for _move in deployment_moves.COMMANDS:
 for _paper in deployment_papers.COMMANDS:
     app.command()(_paper)
 app.command("was-listed")(was_listed)
-
-
-async def _create(
-    identity: ClientIdentity, request: deployment_pb2.CreateDeploymentRequest, output: Format
-) -> None:
-    async with connected(identity) as channel:
-        response = await call(DeploymentServiceStub(channel).CreateDeployment, request)
-    if request.validate_only:
-        talk(f"Deployment {request.deployment_id} could be made; nothing was changed.")
-        return
-    _emit_one(response.deployment, output)
-    talk(
-        "Next: its watchlist, then put it before an authorising officer.\n"
-        f"  cordon admin watchlist import {request.deployment_id} FOLDER --category CATEGORY\n"
-        f"  cordon admin deployment submit {request.deployment_id}"
-    )
-
-
-async def _update(
-    identity: ClientIdentity, request: deployment_pb2.UpdateDeploymentRequest, output: Format
-) -> None:
-    async with connected(identity) as channel:
-        response = await call(DeploymentServiceStub(channel).UpdateDeployment, request)
-    if request.validate_only:
-        talk(f"Deployment {short(request.name)} could be changed so; nothing was changed.")
-        return
-    _emit_one(response.deployment, output)
 
 
 async def _list(identity: ClientIdentity, output: Format) -> None:
@@ -294,19 +268,4 @@ async def _show(identity: ClientIdentity, name: str, output: Format) -> None:
     request = deployment_pb2.GetDeploymentRequest(name=name)
     async with connected(identity) as channel:
         response = await call(DeploymentServiceStub(channel).GetDeployment, request)
-    _emit_one(response.deployment, output)
-
-
-async def _assign(
-    identity: ClientIdentity, request: deployment_pb2.AssignDeploymentRequest, output: Format
-) -> None:
-    async with connected(identity) as channel:
-        response = await call(DeploymentServiceStub(channel).AssignDeployment, request)
-    if request.validate_only:
-        talk(f"Deployment {short(request.name)} could be assigned so; nothing was changed.")
-        return
-    _emit_one(response.deployment, output)
-
-
-def _emit_one(deployment: deployment_pb2.Deployment, output: Format) -> None:
-    emit([deployment_record(deployment)], DEPLOYMENT_DETAILS, output, single=True)
+    emit([deployment_record(response.deployment)], DEPLOYMENT_DETAILS, output, single=True)

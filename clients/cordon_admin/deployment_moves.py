@@ -40,9 +40,8 @@ MOVE_S_MAX = 300.0
 
 
 class MoveRequest(Protocol):
-    """What every move's request has."""
+    """What every request that changes a deployment has."""
 
-    name: str
     validate_only: bool
 
 
@@ -71,7 +70,7 @@ def submit(
     request = deployment_pb2.SubmitDeploymentRequest(
         **_request(name, dry_run), faces_per_hour=faces_per_hour, operators=operators
     )
-    run(_move(identity_for("admin", identity, server), "SubmitDeployment", request, output))
+    run(move(identity_for("admin", identity, server), "SubmitDeployment", request, output))
 
 
 def authorise(
@@ -121,7 +120,7 @@ def publish(
       cordon admin deployment publish market --at https://www.north.example/market
     """
     request = deployment_pb2.PublishNoticeRequest(**_request(name, dry_run), place=place)
-    run(_move(identity_for("admin", identity, server), "PublishNotice", request, output))
+    run(move(identity_for("admin", identity, server), "PublishNotice", request, output))
 
 
 def arm(
@@ -138,7 +137,7 @@ def arm(
       cordon admin deployment arm market
     """
     request = deployment_pb2.ArmDeploymentRequest(**_request(name, dry_run))
-    run(_move(identity_for("admin", identity, server), "ArmDeployment", request, output))
+    run(move(identity_for("admin", identity, server), "ArmDeployment", request, output))
 
 
 def halt(
@@ -155,7 +154,7 @@ def halt(
       cordon admin deployment halt market
     """
     request = deployment_pb2.HaltDeploymentRequest(**_request(name, dry_run))
-    run(_move(identity_for("admin", identity, server), "HaltDeployment", request, output))
+    run(move(identity_for("admin", identity, server), "HaltDeployment", request, output))
 
 
 def resume(
@@ -172,7 +171,7 @@ def resume(
       cordon admin deployment resume market
     """
     request = deployment_pb2.ResumeDeploymentRequest(**_request(name, dry_run))
-    run(_move(identity_for("admin", identity, server), "ResumeDeployment", request, output))
+    run(move(identity_for("admin", identity, server), "ResumeDeployment", request, output))
 
 
 def end(
@@ -194,13 +193,17 @@ def end(
         consequence = f"The watchlist and the match log of {short(name)} will be destroyed."
         confirm(short(name), confirmed, consequence)
     request = deployment_pb2.EndDeploymentRequest(**_request(name, dry_run))
-    run(_move(who, "EndDeployment", request, output))
+    run(move(who, "EndDeployment", request, output))
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (submit, authorise, publish, arm, halt, resume, end)
 
 _DONE = {
+    "CreateDeployment": "made",
+    "UpdateDeployment": "changed so",
+    "AssignDeployment": "assigned so",
     "SubmitDeployment": "submitted",
+    "AuthoriseDeployment": "authorised",
     "PublishNotice": "published",
     "ArmDeployment": "armed",
     "HaltDeployment": "halted",
@@ -208,6 +211,9 @@ _DONE = {
     "EndDeployment": "ended",
 }
 _NEXT = {
+    "CreateDeployment": "Next: its watchlist, then put it before an authorising officer.\n"
+    "  cordon admin watchlist import {name} FOLDER --category CATEGORY\n"
+    "  cordon admin deployment submit {name}",
     "SubmitDeployment": "Next, an authorising officer at another workstation:\n"
     "  cordon admin deployment authorise {name}",
     "AuthoriseDeployment": "Next, within its window:\n  cordon admin deployment arm {name}",
@@ -222,9 +228,8 @@ def _request(name: str, dry_run: bool) -> dict[str, Any]:
     }
 
 
-async def _move(
-    identity: ClientIdentity, method: str, request: MoveRequest, output: Format
-) -> None:
+async def move(identity: ClientIdentity, method: str, request: MoveRequest, output: Format) -> None:
+    """Asks for a change of a deployment and says what became of it."""
     async with connected(identity) as channel:
         stub: Any = DeploymentServiceStub(channel)
         response = await call(getattr(stub, method), request, timeout_s=MOVE_S_MAX)
@@ -237,8 +242,7 @@ async def _authorise(
     confirmed: str | None,
     output: Format,
 ) -> None:
-    name, dry_run = request.name, request.validate_only
-    user = signed_in_user(identity)
+    name, user = request.name, signed_in_user(identity)
     key = load_signing_key(identity.folder, user)
     async with connected(identity) as channel:
         stub = DeploymentServiceStub(channel)
@@ -246,7 +250,7 @@ async def _authorise(
         policy = await call(stub.GetPolicy, deployment_pb2.GetPolicyRequest())
         deployment = shown.deployment
         _check_signable(deployment, policy.policy)
-        if not dry_run:
+        if not request.validate_only:
             _show(deployment)
             confirm(
                 short(name),
@@ -257,9 +261,6 @@ async def _authorise(
         request.digest = authority_digest(deployment)
         request.signature = sign_authority(key, request.digest)
         response = await call(stub.AuthoriseDeployment, request)
-    if dry_run:
-        talk(f"Deployment {short(name)} could be authorised; nothing was changed.")
-        return
     _said("AuthoriseDeployment", request, response.deployment, output)
 
 
