@@ -116,7 +116,9 @@ async def open_life(
         deployments, live, opener, manifest, holds, match_classes(policy), audit, clock=clock
     )
     live.before_end = forgetting.before_end
-    ground = Ground(deployments, live, audit, stores.kept_clock, model.model_id, officer_keys.find)
+    ground = Ground(
+        deployments, live, audit, stores.kept_clock, model.model_id, officer_keys.find, tasks
+    )
     counting = Counting(lambda: live.open_deployments, audit)
     moves, stops = Moves(ground), Stops(ground, counting)
     live.on_list_change = moves.list_changes

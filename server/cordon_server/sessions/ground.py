@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -37,6 +38,7 @@ class Ground:
     model_id: str
     key_of: Callable[[str], bytes | None]
     """The signing key of an authorising officer by user id; None for whoever is none."""
+    tasks: asyncio.TaskGroup
     turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """By deployment: held by a move."""
 
@@ -45,6 +47,27 @@ class Ground:
     ) -> DeploymentRecord:
         """Checks a move, records it, makes it; one that makes a draft again is recorded as that,
         too."""
+        return await self.through(self._make(deployment_id, move, actor, make, dry_run=dry_run))
+
+    async def through(self, work: Coroutine[Any, Any, DeploymentRecord]) -> DeploymentRecord:
+        """What has begun is done, although whoever asked for it leaves: a call that breaks off
+        between what is written and what is open would leave recognition going, or a half end."""
+        outcome: asyncio.Future[DeploymentRecord] = asyncio.get_running_loop().create_future()
+
+        async def run() -> None:
+            try:
+                outcome.set_result(await work)
+            except Exception as error:  # noqa: BLE001  # whoever asked hears of it
+                outcome.set_exception(error)
+            finally:
+                outcome.cancel()  # Where it was stopped: nobody waits for ever.
+
+        self.tasks.create_task(run())
+        return await asyncio.shield(outcome)
+
+    async def _make(
+        self, deployment_id: str, move: str, actor: Actor, make: Make, *, dry_run: bool
+    ) -> DeploymentRecord:
         async with self.turns[deployment_id]:
             checked = await make(True)
             if dry_run:

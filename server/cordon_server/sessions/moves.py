@@ -109,6 +109,9 @@ class Moves:
 
         What may not be armed keeps its gallery.
         """
+        return await self._ground.through(self._arm(deployment_id, actor, dry_run=dry_run))
+
+    async def _arm(self, deployment_id: str, actor: Actor, *, dry_run: bool) -> DeploymentRecord:
         ground = self._ground
         async with ground.turns[deployment_id]:
             opened = await ground.live.opened(deployment_id)

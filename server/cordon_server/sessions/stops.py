@@ -110,6 +110,11 @@ class Stops:
     ) -> DeploymentRecord:
         """ARMED to HALTED: when it returns no frame is worked on and no match raised, on any stream
         (R13, R16). Halting what is halted changes nothing."""
+        return await self._ground.through(self._halt(deployment_id, actor, cause, dry_run=dry_run))
+
+    async def _halt(
+        self, deployment_id: str, actor: Actor | None, cause: HaltCause, *, dry_run: bool
+    ) -> DeploymentRecord:
         ground = self._ground
         opened = await ground.live.opened(deployment_id)
         now = ground.clock.now()
@@ -149,7 +154,7 @@ class Stops:
     async def end(self, deployment_id: str, actor: Actor, *, dry_run: bool) -> DeploymentRecord:
         """Stops recognition, then destroys list and log (R2)."""
         if not dry_run:
-            return await self._end(deployment_id, actor)
+            return await self._ground.through(self._end(deployment_id, actor))
         counts, now = await self._counts(deployment_id), self._ground.clock.now()
         step = self._ground.taking(deployment_id, lambda record: steps.ended(record, counts, now))
         return await step(True)

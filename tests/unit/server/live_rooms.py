@@ -219,7 +219,7 @@ async def a_live_site(
             tell=lambda *_: None,
         )
         keys = {APPROVER.user_id: PUBLIC_KEY}
-        ground = Ground(deployments, live, acts, kept_clock, MODEL, keys.get)
+        ground = Ground(deployments, live, acts, kept_clock, MODEL, keys.get, tasks)
         moves, stops = Moves(ground), Stops(ground, Counting(lambda: live.open_deployments, acts))
         live.on_list_change = moves.list_changes
         yield LiveSite(

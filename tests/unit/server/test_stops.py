@@ -244,6 +244,35 @@ async def test_what_is_over_ends_and_is_erased_by_itself(live_site: LiveSite) ->
     assert live_site.opener.kept() == set()
 
 
+@pytest.mark.serves("R2")
+async def test_an_end_goes_through_although_whoever_asked_for_it_leaves(
+    live_site: LiveSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await live_site.armed()
+    session = await live_site.connect()
+    asked, let_go, record = asyncio.Event(), asyncio.Event(), live_site.acts.record
+
+    async def slowly(act: Act) -> int:
+        if act.action == "deployment.ended":
+            asked.set()
+            await let_go.wait()
+        return await record(act)
+
+    monkeypatch.setattr(live_site.acts, "record", slowly)
+    ending = asyncio.create_task(live_site.end())
+    async with asyncio.timeout(30):
+        await asked.wait()
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        let_go.set()
+        while (await live_site.deployments.get("market")).state is not State.ERASED:
+            await asyncio.sleep(0)
+
+    assert session.is_halted
+    assert live_site.opener.kept() == set()
+
+
 @pytest.mark.serves("R2", "R9")
 async def test_what_ended_while_the_server_was_down_is_erased_at_its_start(
     live_site: LiveSite,
