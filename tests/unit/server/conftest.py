@@ -8,10 +8,13 @@ import pytest
 
 from cordon_server.authority.clock import CLOCK
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS
+from cordon_server.authority.watchlist import Watchlist
 from cordon_server.identity.users import UserRecord
 from cordon_server.sessions import live as live_module
+from cordon_server.sessions.deployment import TABLES
 from cordon_server.store.environment import Environment
 from cordon_server.store.requests import REQUESTS
+from tests.unit.server.lists import a_watchlist
 from tests.unit.server.live_rooms import LiveSite, a_live_site
 from tests.unit.server.persons import PASSWORD, Desk, a_user, open_registry
 from tests.unit.server.rooms import Clock, open_environment
@@ -35,6 +38,19 @@ async def registry(tmp_path: Path, writer: Executor) -> AsyncIterator[Environmen
     environment = open_environment(tmp_path / "registry", REGISTRY, writer)
     yield environment
     await environment.close()
+
+
+@pytest.fixture
+async def environment(tmp_path: Path, writer: Executor) -> AsyncIterator[Environment]:
+    """A deployment's."""
+    environment = open_environment(tmp_path / "list", TABLES, writer)
+    yield environment
+    await environment.close()
+
+
+@pytest.fixture
+def watchlist(environment: Environment, writer: Executor, clock: Clock) -> Watchlist:
+    return a_watchlist(environment, writer, clock)
 
 
 @pytest.fixture

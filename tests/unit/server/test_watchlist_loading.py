@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,6 @@ from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_rules import Application, ListRules
 from cordon_server.gallery import Gallery, Reference
-from cordon_server.sessions.deployment import TABLES
 from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import (
     DIMENSION,
@@ -24,7 +22,6 @@ from tests.unit.server.rooms import (
     Clock,
     DegreesExaminer,
     KeptActs,
-    open_environment,
     picture,
 )
 
@@ -48,13 +45,6 @@ class SlowGallery(Gallery):
         self.has_begun.set()
         assert self.may_go_on.wait(PATIENCE_S)
         super().add(references)
-
-
-@pytest.fixture
-async def environment(tmp_path: Path, writer: Executor) -> AsyncIterator[Environment]:
-    environment = open_environment(tmp_path / "list", TABLES, writer)
-    yield environment
-    await environment.close()
 
 
 @pytest.fixture
