@@ -15,6 +15,7 @@ from random import SystemRandom
 
 from cordon_server.authority import watchlist_enrolment as enrolment
 from cordon_server.authority import watchlist_tables as tables
+from cordon_server.authority.carrying import carried_through
 from cordon_server.authority.list_state import ListState
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist_acts import ListRecord
@@ -104,11 +105,18 @@ class Watchlist:
         self.drop_expired()
 
     async def grow(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Lets `act` write to the list, with nothing else changing it; the gallery follows."""
-        async with self._change:
+        """Lets `act` write to the list, with nothing else changing it; the gallery follows, also
+        when `act` breaks off half way."""
+
+        async def change() -> None:
             await self.on_change(False)
-            await act()
-            await self._load()
+            try:
+                await act()
+            finally:
+                await self._load()
+
+        async with self._change:
+            await carried_through(change())
         self.drop_expired()
 
     async def _load(self) -> None:
@@ -198,11 +206,15 @@ class Watchlist:
             made = await self._environment.read(lambda txn: act(txn, False))
             if isinstance(made, Enrolment):
                 return made
-            if not dry_run:
+
+            async def change() -> None:
                 await self.on_change(False)
                 await self._record.enrolled(made.entry, made.reference, application.applicant)
                 await self._environment.write(lambda txn: act(txn, True))
                 self._joined(made, now)
+
+            if not dry_run:
+                await carried_through(change())
             warnings = looks + made.warnings
             return Enrolment(made.entry, made.reference.reference_id, True, warnings)
 
@@ -212,15 +224,18 @@ class Watchlist:
             entry, records = await self.get(entry_id)
             if dry_run:
                 return len(records)
-            leaves_trace = await self.on_change(True)
-            now = self._clock()
-            await self._record.removed(entry, len(records), by)
-            await self._environment.write(
-                lambda txn: tables.erase(txn, entry_id, now=now, leaves_trace=leaves_trace)
-            )
-            self._by_category[entry.category] -= 1
-            self._ends.pop(entry_id, None)
-            self.gallery.remove_entry(entry_id)
+
+            async def change() -> None:
+                leaves_trace, now = await self.on_change(True), self._clock()
+                await self._record.removed(entry, len(records), by)
+                await self._environment.write(
+                    lambda txn: tables.erase(txn, entry_id, now=now, leaves_trace=leaves_trace)
+                )
+                self._by_category[entry.category] -= 1
+                self._ends.pop(entry_id, None)
+                self.gallery.remove_entry(entry_id)
+
+            await carried_through(change())
             return len(records)
 
     async def approve(
@@ -238,11 +253,15 @@ class Watchlist:
             references = tables.searched(entry, records, now)
             for reference in references:
                 self._neighbours(entry_id, reference.template)
-            if not dry_run:
+
+            async def change() -> None:
                 await self.on_change(False)
                 await self._record.approved(before, approver)
                 await self._environment.write(lambda txn: tables.put_records(txn, entry, records))
                 self.gallery.add(references)
+
+            if not dry_run:
+                await carried_through(change())
             return entry, records
 
     async def review(

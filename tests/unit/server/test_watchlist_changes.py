@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from cordon_server.authority import watchlist_tables as tables
 from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_rules import (
     Application,
@@ -20,6 +24,7 @@ from cordon_server.domain import (
     LimitReached,
     NotListable,
     NotReady,
+    UnusablePicture,
 )
 from cordon_server.store.environment import Environment
 from tests.unit.server.lists import CHILD, RULES, a_watchlist, enrol, finds
@@ -27,8 +32,11 @@ from tests.unit.server.rooms import (
     NOON,
     SECOND,
     Clock,
+    KeptActs,
     picture,
 )
+
+PATIENCE_S = 20.0
 
 
 @pytest.mark.serves("R5")
@@ -107,3 +115,73 @@ async def test_a_change_that_is_not_allowed_changes_nothing(watchlist: Watchlist
             await change
     assert await watchlist.state() == before
     assert finds(watchlist, 0) == "a"
+
+
+# What is never left half way.
+
+
+@pytest.mark.serves("R5", "R12")
+@pytest.mark.parametrize("change", ["enrol", "remove", "approve", "grow"])
+async def test_who_is_cancelled_while_it_is_written_leaves_the_search_as_the_list_is(
+    environment: Environment, writer: Executor, clock: Clock, change: str
+) -> None:
+    acts, may_write = KeptActs(), threading.Event()
+    watchlist = a_watchlist(environment, writer, clock, acts=acts)
+    await enrol(watchlist, "a", picture(0))
+    await enrol(watchlist, "b", picture(90), CHILD)
+    examined = await watchlist.examine(picture(180), None)
+    application = Application("c", "missing", None, picture(180), None)
+    recorded = len(acts.acts)
+
+    async def grown() -> None:
+        await acts.record(acts.acts[0])
+        await environment.write(lambda txn: tables.erase(txn, "a", now=NOON, leaves_trace=False))
+
+    writer.submit(may_write.wait, PATIENCE_S)
+    changes: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+        "enrol": lambda: watchlist.enrol(application, examined, dry_run=False),
+        "remove": lambda: watchlist.remove("a", dry_run=False),
+        "approve": lambda: watchlist.approve("b", SECOND, dry_run=False),
+        "grow": lambda: watchlist.grow(grown),
+    }
+    changing = asyncio.ensure_future(changes[change]())
+    async with asyncio.timeout(PATIENCE_S):
+        while len(acts.acts) == recorded:
+            await asyncio.sleep(0)
+    for _ in range(2):
+        changing.cancel()
+        await asyncio.sleep(0)
+    later = asyncio.ensure_future(enrol(watchlist, "d", picture(180, take=2)))
+    may_write.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    found = [finds(watchlist, degrees) for degrees in (0, 90)]
+    if change == "enrol":
+        with pytest.raises(UnusablePicture, match="enrolled as c"):
+            await later
+    else:
+        await later
+    await watchlist.load()
+
+    assert found == [
+        None if change in ("remove", "grow") else "a",
+        "b" if change == "approve" else None,
+    ]
+    assert [finds(watchlist, degrees) for degrees in (0, 90)] == found
+    assert finds(watchlist, 180) == ("c" if change == "enrol" else "d")
+
+
+async def test_what_joined_before_an_act_broke_off_is_searched(
+    watchlist: Watchlist, environment: Environment
+) -> None:
+    await enrol(watchlist, "a", picture(0))
+
+    async def breaks() -> None:
+        await environment.write(lambda txn: tables.erase(txn, "a", now=NOON, leaves_trace=False))
+        raise OSError("the power failed")
+
+    with pytest.raises(OSError, match="power"):
+        await watchlist.grow(breaks)
+
+    assert finds(watchlist, 0) is None
