@@ -87,10 +87,11 @@ class WatchlistServicer(ProposalServicer):
         draft = await deployment.proposals.draw_up(start.request_id.lower(), applicant)
 
         async def enrol(row: watchlist_pb2.ImportRow, turn: Turn) -> Enrolment:
-            examined = await self._examined(deployment, application(row, applicant))
+            asked = application(row, applicant)
+            examined = await self._examined(deployment, asked)
             if turn is not None:
                 await turn
-            return await draft.add(row.row, application(row, applicant), examined)
+            return await draft.add(row.row, asked, examined)
 
         proposal_id = draft.record.proposal_id
         await Importing(
@@ -99,7 +100,7 @@ class WatchlistServicer(ProposalServicer):
             refused=draft.refuse,
             proposal=f"deployments/{deployment_id}/proposals/{proposal_id}",
         ).run(requests, context)
-        await deployment.proposals.complete(proposal_id)
+        await deployment.proposals.complete(draft.record)
 
     async def CheckReference(  # noqa: N802  # gRPC's name
         self, request: watchlist_pb2.CheckReferenceRequest, context: Context

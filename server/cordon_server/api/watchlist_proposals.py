@@ -84,9 +84,9 @@ class ProposalServicer(ListCheckServicer):
         return await once(deployment.ledger, request, watchlist_pb2.DiscardProposalResponse(), act)
 
 
-def _row_of(token: str) -> int:
+def _row_of(token: str) -> int | None:
     if not token:
-        return 0
+        return None
     if not token.isdecimal() or len(token) > 10:
         raise InvalidInput("page_token is not from this server", field="page_token")
     return int(token)

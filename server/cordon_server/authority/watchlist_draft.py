@@ -15,6 +15,7 @@ from cordon_server.authority.watchlist_faces import duplicate, neighbours
 from cordon_server.authority.watchlist_proposal_records import (
     PROPOSAL_IMAGES,
     PROPOSAL_ROWS,
+    PROPOSALS,
     ProposalRecord,
     RowFate,
     RowRecord,
@@ -22,7 +23,7 @@ from cordon_server.authority.watchlist_proposal_records import (
 )
 from cordon_server.authority.watchlist_records import ENTRIES, EntryRecord
 from cordon_server.authority.watchlist_rules import Application
-from cordon_server.domain import InvalidInput, Reason
+from cordon_server.domain import InvalidInput, NotReady, Reason
 from cordon_server.store.environment import Environment, Transaction
 
 
@@ -56,7 +57,8 @@ class Draft:
     async def add(self, number: int, application: Application, examined: Examined) -> Enrolment:
         """Tries a row and keeps it; what applying would make of it.
 
-        Raises as `Watchlist.enrol` does, or `InvalidInput` for a number that another row has.
+        Raises as `Watchlist.enrol` does, `InvalidInput` for a number that another row has, or
+        `NotReady` when the proposal is complete or gone, or another stream goes on with it.
         """
         async with self._turn:
             if (earlier := self._answered(number, application)) is not None:
@@ -159,6 +161,7 @@ class Draft:
         key = row_key(self.record.proposal_id, row.row)
 
         def act(txn: Transaction) -> bool:
+            check_unchanged(txn, self.record)
             txn.put(PROPOSAL_ROWS, key, row)
             if face_jpeg:
                 txn.put(PROPOSAL_IMAGES, key, face_jpeg)
@@ -179,3 +182,13 @@ class Draft:
         self._references[entry.entry_id] += 1
         self._pictures[reference.image_sha256] = (entry.entry_id, reference.reference_id)
         self._faces.add([tables.as_reference(entry, reference)])
+
+
+def check_unchanged(txn: Transaction, record: ProposalRecord) -> None:
+    """Raises `NotReady` when a proposal is not what it was when it was read: what was looked at is
+    what becomes of it."""
+    if txn.get(PROPOSALS, record.proposal_id.encode()) != record:
+        raise NotReady(
+            f"proposal {record.proposal_id} has changed meanwhile or is gone; look again",
+            reason="PROPOSAL_CHANGED",
+        )

@@ -67,6 +67,8 @@ class ProposalRecord(msgspec.Struct, frozen=True):
     rejected: int = 0
     applier: Actor | None = None
     apply_time: datetime | None = None
+    streams: int = 1
+    """How many have drawn it up, one after the other; only the newest may go on."""
 
 
 PROPOSALS = Table("proposals", ProposalRecord)

@@ -15,7 +15,7 @@ from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_approval import check_second
-from cordon_server.authority.watchlist_draft import Draft
+from cordon_server.authority.watchlist_draft import Draft, check_unchanged
 from cordon_server.authority.watchlist_proposal_records import (
     PROPOSAL_IMAGES,
     PROPOSAL_ROWS,
@@ -56,7 +56,8 @@ class Proposals:
     async def draw_up(self, proposal_id: str, proposer: Actor) -> Draft:
         """A proposal to add rows to: a new one, or one whose stream broke.
 
-        Raises `NotReady` for one that is applied or another's, `LimitReached`.
+        One that was complete is not any more, and an older stream of it is over. Raises `NotReady`
+        for one that is applied or another's, `LimitReached`.
         """
         base = (await self._watchlist.state()).digest
         fresh = ProposalRecord(proposal_id, proposer, self._clock(), base)
@@ -65,7 +66,11 @@ class Proposals:
             there = txn.get(PROPOSALS, proposal_id.encode())
             if there is not None:
                 _check_drawn_up_by(there, proposer)
-                return there
+                again = msgspec.structs.replace(
+                    there, state=ProposalState.DRAWN_UP, streams=there.streams + 1
+                )
+                txn.put(PROPOSALS, proposal_id.encode(), again)
+                return again
             if txn.count(PROPOSALS) >= PROPOSALS_MAX:
                 raise LimitReached(
                     f"there are {PROPOSALS_MAX} proposals for this list; discard some: cordon "
@@ -81,10 +86,10 @@ class Proposals:
         )
         return Draft(self._environment, self._watchlist, record, rows, listed, self._clock)
 
-    async def complete(self, proposal_id: str) -> ProposalRecord:
-        """No more rows: it waits for a second person now."""
-        record = await self.get(proposal_id)
-        rows = await self._environment.read(lambda txn: _rows(txn, proposal_id))
+    async def complete(self, record: ProposalRecord) -> ProposalRecord:
+        """No more rows: it waits for a second person now. Raises `NotReady` when another stream
+        goes on with it."""
+        rows = await self._environment.read(lambda txn: _rows(txn, record.proposal_id))
         fates = Counter(row.fate for row in rows)
         complete = msgspec.structs.replace(
             record,
@@ -95,7 +100,7 @@ class Proposals:
             rejected=fates[RowFate.REJECTED],
         )
         await self._record.proposed(complete)
-        await self._put(complete)
+        await self._replace(record, complete)
         return complete
 
     async def get(self, proposal_id: str) -> ProposalRecord:
@@ -115,15 +120,15 @@ class Proposals:
         )
         return sorted(found, key=lambda record: record.create_time)
 
-    async def rows(self, proposal_id: str, after: int, count: int) -> list[RowRecord]:
-        """Up to `count` rows, after the one of a number."""
+    async def rows(self, proposal_id: str, after: int | None, count: int) -> list[RowRecord]:
+        """Up to `count` rows, after the one of a number, from the first with None."""
         await self.get(proposal_id)
 
         def act(txn: Transaction) -> list[RowRecord]:
             scan = txn.scan(
                 PROPOSAL_ROWS,
                 prefix=f"{proposal_id}/".encode(),
-                after=row_key(proposal_id, after) if after else b"",
+                after=b"" if after is None else row_key(proposal_id, after),
             )
             return [row for (_, row), _ in zip(scan, range(count), strict=False)]
 
@@ -142,18 +147,20 @@ class Proposals:
         await self._check_applicable(record, digest, applier)
         if dry_run:
             return record
-        applying = msgspec.structs.replace(
-            record, state=ProposalState.APPLYING, applier=applier, apply_time=self._clock()
-        )
 
         async def act() -> None:
+            record = await self.get(proposal_id)
             await self._check_applicable(record, digest, applier)
+            applying = msgspec.structs.replace(
+                record, state=ProposalState.APPLYING, applier=applier, apply_time=self._clock()
+            )
             await self._record.applied(applying, applier)
-            await self._put(applying)
+            await self._replace(record, applying)
             moved = f"{proposal_id}/".encode()
             while moved:
                 moved = await self._environment.write(partial(_move_some, after=moved))
-            await self._put(msgspec.structs.replace(applying, state=ProposalState.APPLIED))
+            applied = msgspec.structs.replace(applying, state=ProposalState.APPLIED)
+            await self._replace(applying, applied)
 
         await self._watchlist.grow(act)
         return await self.get(proposal_id)
@@ -172,6 +179,7 @@ class Proposals:
         await self._record.discarded(record, by)
 
         def act(txn: Transaction) -> None:
+            check_unchanged(txn, record)
             for row in _rows(txn, proposal_id):
                 txn.delete(PROPOSAL_ROWS, row_key(proposal_id, row.row))
                 txn.delete(PROPOSAL_IMAGES, row_key(proposal_id, row.row))
@@ -203,10 +211,12 @@ class Proposals:
                 reason="LIST_CHANGED",
             )
 
-    async def _put(self, record: ProposalRecord) -> None:
-        await self._environment.write(
-            lambda txn: txn.put(PROPOSALS, record.proposal_id.encode(), record)
-        )
+    async def _replace(self, record: ProposalRecord, by: ProposalRecord) -> None:
+        def act(txn: Transaction) -> None:
+            check_unchanged(txn, record)
+            txn.put(PROPOSALS, by.proposal_id.encode(), by)
+
+        await self._environment.write(act)
 
 
 def _rows(txn: Transaction, proposal_id: str) -> list[RowRecord]:

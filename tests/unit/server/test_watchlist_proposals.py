@@ -18,6 +18,7 @@ from cordon_server.authority.watchlist_draft import Draft
 from cordon_server.authority.watchlist_enrolment import Enrolment
 from cordon_server.authority.watchlist_proposal_records import (
     PROPOSAL_IMAGES,
+    PROPOSAL_ROWS,
     PROPOSAL_TABLES,
     ProposalRecord,
     ProposalState,
@@ -107,7 +108,7 @@ class Desk:
             except LimitReached as full:
                 reason = Reason(ReasonCode.LIMIT_REACHED, full.message)
                 await draft.refuse(number, entry_id, (reason,))
-        return await self.proposals.complete(ID)
+        return await self.proposals.complete(draft.record)
 
     async def apply(self, record: ProposalRecord, by: Actor = SECOND) -> ProposalRecord:
         return await self.proposals.apply(ID, record.digest, by, dry_run=False)
@@ -115,7 +116,7 @@ class Desk:
     async def fates(self) -> list[tuple[int, str, list[str]]]:
         return [
             (row.row, row.fate.name, [reason.code.name for reason in row.reasons])
-            for row in await self.proposals.rows(ID, 0, 99)
+            for row in await self.proposals.rows(ID, None, 99)
         ]
 
     def finds(self, degrees: float) -> str | None:
@@ -235,11 +236,60 @@ async def test_another_proposal_than_the_one_looked_at_is_not_applied(desk: Desk
     record = await desk.proposed(("a", picture(0)))
     draft = await desk.proposals.draw_up(ID, OFFICER)
     await desk.add(draft, 2, "b", picture(90))
-    now = await desk.proposals.complete(ID)
+    now = await desk.proposals.complete(draft.record)
 
     assert now.digest != record.digest
     await refused("PROPOSAL_CHANGED", desk.apply(record))
     assert (await desk.apply(now)).state is ProposalState.APPLIED
+
+
+@pytest.mark.serves("R5", "R8")
+async def test_rows_that_join_after_it_was_looked_at_are_not_applied_with_the_others(
+    desk: Desk,
+) -> None:
+    record = await desk.proposed(("a", picture(0)))
+    draft = await desk.proposals.draw_up(ID, OFFICER)
+    await desk.add(draft, 2, "b", picture(90))
+
+    await refused("PROPOSAL_NOT_OPEN", desk.apply(record))
+
+    assert await desk.watchlist.counts() == (0, 0)
+
+
+@pytest.mark.parametrize("fate", ["complete", "applied", "discarded", "drawn up again"])
+async def test_a_stream_adds_nothing_to_what_is_not_its_own_any_more(desk: Desk, fate: str) -> None:
+    draft = await desk.proposals.draw_up(ID, OFFICER)
+    await desk.add(draft, 1, "a", picture(0))
+    if fate == "drawn up again":
+        await desk.proposals.draw_up(ID, OFFICER)
+    elif fate == "discarded":
+        await desk.proposals.discard(ID, OFFICER, dry_run=False)
+    else:
+        record = await desk.proposals.complete(draft.record)
+        if fate == "applied":
+            await desk.apply(record)
+    rows = await desk.environment.read(lambda txn: txn.count(PROPOSAL_ROWS))
+
+    await refused("PROPOSAL_CHANGED", desk.add(draft, 2, "b", picture(90)))
+    await refused("PROPOSAL_CHANGED", draft.refuse(3, "c", ()))
+    await refused("PROPOSAL_CHANGED", desk.proposals.complete(draft.record))
+
+    assert await desk.environment.read(lambda txn: txn.count(PROPOSAL_ROWS)) == rows
+
+
+async def test_what_is_discarded_while_it_waits_for_the_list_is_not_applied(desk: Desk) -> None:
+    record = await desk.proposed(("a", picture(0)))
+
+    async def discards(narrows: bool) -> bool:
+        await desk.proposals.discard(ID, OFFICER, dry_run=False)
+        return False
+
+    desk.watchlist.on_change = discards
+    with pytest.raises(NotFound):
+        await desk.apply(record)
+
+    assert await desk.watchlist.counts() == (0, 0)
+    assert await desk.proposals.all() == []
 
 
 async def test_what_is_not_complete_is_not_applied(desk: Desk) -> None:
@@ -289,7 +339,7 @@ async def test_a_half_applied_proposal_goes_on(desk: Desk, monkeypatch: pytest.M
     draft = await desk.proposals.draw_up(ID, OFFICER)
     for number, (entry_id, image) in enumerate(rows, start=1):
         await desk.add(draft, number, entry_id, image, "missing")
-    record = await desk.proposals.complete(ID)
+    record = await desk.proposals.complete(draft.record)
     move, calls = proposals_module._move_some, []
 
     def breaks(txn: Any, *, after: bytes) -> bytes:
@@ -302,6 +352,7 @@ async def test_a_half_applied_proposal_goes_on(desk: Desk, monkeypatch: pytest.M
     with pytest.raises(OSError, match="power"):
         await desk.apply(record)
     assert await desk.watchlist.counts() == (2, 2)
+    assert len(desk.watchlist.gallery) == 2
     assert (await desk.proposals.get(ID)).state is ProposalState.APPLYING
     await refused("PROPOSAL_APPLYING", desk.proposals.discard(ID, OFFICER, dry_run=False))
 
@@ -360,7 +411,7 @@ async def test_what_cannot_be_recorded_does_not_happen(desk: Desk, verb: str) ->
 async def test_rows_come_in_pages_by_number(desk: Desk) -> None:
     await desk.proposed(*((f"s-{n}", picture(n * 60)) for n in range(5)))
 
-    first = await desk.proposals.rows(ID, 0, 2)
+    first = await desk.proposals.rows(ID, None, 2)
     rest = await desk.proposals.rows(ID, first[-1].row, 9)
 
     assert [row.row for row in (*first, *rest)] == [1, 2, 3, 4, 5]
