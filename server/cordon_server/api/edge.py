@@ -22,7 +22,7 @@ from google.protobuf.message import Message
 from cordon_server.acts import Recorder
 from cordon_server.api import rules
 from cordon_server.api.errors import status_of, trailing_details
-from cordon_server.api.recording import act_of, is_recorded, recorded
+from cordon_server.api.recording import act_of, is_recorded, others_of, recorded
 from cordon_server.domain import CordonError, LimitReached
 from cordon_server.identity.admission import Admission, Admitted
 from cordon_server.identity.calls import Call, LiveCalls
@@ -161,7 +161,7 @@ class Edge(grpc.aio.ServerInterceptor):
         else:
             given = _in_order(context)
         if looks_at_names(call.method):
-            await self._admission.admit_to(call, subject_of(first))
+            await self._admission.admit_to(call, subject_of(first), *others_of(first))
         if not is_recorded(call.method):
             yield given
             return

@@ -53,7 +53,15 @@ def act_of(method: str, request: Message | None, admitted: Admitted) -> Act:
     """The act that a call is; None stands for a stream that ended without a message."""
     named = "" if request is None else _named(request)
     facts: dict[str, Fact] = {"trial": True} if request and _is_trial(request) else {}
+    for other in others_of(request):
+        facts["other"] = other
     return act_on(method, named, admitted, facts)
+
+
+def others_of(request: Message | None) -> list[str]:
+    """The resource names of what a request looks at beside what it acts on."""
+    other = getattr(request, "other", "")
+    return [other] if other else []
 
 
 def act_on(

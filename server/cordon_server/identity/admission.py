@@ -59,10 +59,12 @@ class Admission:
         check_justified(method, justification)
         return Admitted(peer, person, justification)
 
-    async def admit_to(self, call: Call[Person], name: str) -> None:
-        """Lets a call act on what its request names, when the table does; raises as
-        `Scopes.check` does. From then on the call is judged by that, too."""
+    async def admit_to(self, call: Call[Person], name: str, *others: str) -> None:
+        """Lets a call act on what its request names, and on what else it looks at, when the table
+        does; raises as `Scopes.check` does. From then on the call is judged by the first, too."""
         call.deployment_id = await self._scopes.check(call.method, call.peer, call.person, name)
+        for other in others:
+            await self._scopes.check(call.method, call.peer, call.person, other)
 
     def judge(self, call: Call[Person]) -> datetime:
         """Until when a running call may go on by what is on record of its person; raises the error

@@ -184,7 +184,7 @@ class OpenEdge(edge_module.Edge):
         self._recorder = recorder
         self._admission = cast(Any, self)
 
-    async def admit_to(self, call: Call[Person], subject: str) -> None:
+    async def admit_to(self, call: Call[Person], subject: str, *others: str) -> None:
         """Anna may act on everything."""
 
     @asynccontextmanager

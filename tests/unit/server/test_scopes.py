@@ -9,6 +9,7 @@ from itertools import combinations
 import pytest
 
 from cordon_server.api.edge import subject_of
+from cordon_server.api.recording import others_of
 from cordon_server.domain import ConfigInvalid, InvalidInput, NotFound, NotPermitted
 from cordon_server.identity.calls import Call
 from cordon_server.identity.names import PersonRole, Role
@@ -173,6 +174,27 @@ def test_the_request_of_every_method_that_is_judged_by_names_has_one() -> None:
         if looks_at_names(method):
             name = subject_of(request)
             assert name.startswith(MARKET), method
+
+
+def test_every_deployment_that_a_request_names_is_judged() -> None:
+    for method, request in requests("market").items():
+        if looks_at_names(method):
+            given = [value for _, value in getattr(request, "start", request).ListFields()]
+            named = {each for each in given if str(each).startswith("deployments/")}
+            assert named <= {subject_of(request), *others_of(request)}, method
+
+
+async def test_who_is_assigned_to_one_list_compares_it_with_none_of_others(desk: Desk) -> None:
+    desk.add(a_user("anna", PersonRole.WATCHLIST_OFFICER))
+    desk.deployments |= {"market": ADeployment(("anna",)), "fair": ADeployment(("berta",))}
+    compares = "/cordon.v1.WatchlistService/CheckDifference"
+    call: Call[Person] = Call(compares, a_peer(Role.ADMIN), desk.person(), _ended, None)
+
+    await desk.admission.admit_to(call, f"{MARKET}/watchlist", f"{MARKET}/watchlist")
+    with pytest.raises(NotPermitted) as refused:
+        await desk.admission.admit_to(call, f"{MARKET}/watchlist", "deployments/fair/watchlist")
+
+    assert refused.value.reason == "NOT_ASSIGNED"
 
 
 async def test_a_running_call_ends_when_its_caller_is_assigned_no_longer(desk: Desk) -> None:
