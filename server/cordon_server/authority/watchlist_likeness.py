@@ -157,13 +157,21 @@ def likenesses(faces: Faces, cohort: Vectors, threshold: float) -> dict[str, Lik
     for pair in faces.close_pairs(threshold - LOOK_ALIKE_BELOW):
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
             alike.setdefault(one.entry_id, []).append(other.entry_id)
-    near = _near(faces, cohort, threshold - NEAR_BELOW)
-    hubs = near >= max(HUB_COUNT_MIN, HUB_TIMES * float(near.mean()) if len(near) else 0.0)
     found = {
-        entry_id: Likeness(tuple(alike.get(entry_id, ())[:LOOK_ALIKES_MAX]), int(count), bool(hub))
-        for entry_id, count, hub in zip(faces.entries, near, hubs, strict=True)
+        entry_id: Likeness(tuple(alike.get(entry_id, ())[:LOOK_ALIKES_MAX]), count, is_hub)
+        for entry_id, count, is_hub in strangers_near(faces, cohort, threshold)
     }
     return {name: each for name, each in found.items() if each.look_alikes or each.near}
+
+
+def strangers_near(
+    faces: Faces, cohort: Vectors, threshold: float
+) -> Iterator[tuple[str, int, bool]]:
+    """Each entry with how many strangers come near it, and whether that makes it a hub."""
+    near = _near(faces, cohort, threshold - NEAR_BELOW)
+    hubs = near >= max(HUB_COUNT_MIN, HUB_TIMES * float(near.mean()) if len(near) else 0.0)
+    for entry_id, count, is_hub in zip(faces.entries, near, hubs, strict=True):
+        yield entry_id, int(count), bool(is_hub)
 
 
 def known_apart(

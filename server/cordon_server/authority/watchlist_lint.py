@@ -19,7 +19,7 @@ from cordon_server.authority.watchlist_likeness import (
     Faces,
     Pair,
     Vectors,
-    likenesses,
+    strangers_near,
 )
 from cordon_server.authority.watchlist_records import AgeGroup, EntryRecord, ReferenceRecord
 from cordon_server.authority.watchlist_rules import (
@@ -156,14 +156,14 @@ def _pair(kind: FindingKind, pair: Pair, words: str) -> Finding:
 
 
 def _hubs(faces: Faces, cohort: Vectors, rules: ListRules) -> Iterator[Finding]:
-    for entry_id, likeness in likenesses(faces, cohort, rules.threshold).items():
-        if likeness.is_hub:
+    for entry_id, near, is_hub in strangers_near(faces, cohort, rules.threshold):
+        if is_hub:
             yield Finding(
                 FindingKind.HUB,
                 entry_id,
-                f"{likeness.near} strangers come near, far more than near others: the threshold "
+                f"{near} strangers come near, far more than near others: the threshold "
                 "is raised; a better picture may mend it",
-                score=float(likeness.near),
+                score=float(near),
             )
 
 
