@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
+from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 
 from cordon.v1 import watchlist_pb2
-from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.report import RowReport
 from cordon_client.backoff import full_jitter
 from cordon_client.channel import explain, new_request_id, open_channel
@@ -88,7 +88,7 @@ class Import:
         async with open_channel(self.identity) as channel:
             stub = WatchlistServiceStub(channel)
             waits_s = full_jitter(0.2, 5.0)
-            while self._is_open:
+            while self._goes_on:
                 answered_before_s = self._progress_s
                 lost = await self._attempt(stub.ImportReferences())
                 if lost is None:
@@ -174,6 +174,12 @@ class Import:
         except TimeoutError:
             return _unavailable(f"The server was silent for {_SILENCE_S_MAX:.0f} seconds.")
         return _unavailable("The server ended the import early.") if self._is_open else None
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether there is need of another stream: a proposal is complete when one has ended
+        well."""
+        return self._is_open or (self.as_proposal and bool(self.rows))
 
     @property
     def _is_open(self) -> bool:

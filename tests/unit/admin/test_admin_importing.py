@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-
-from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import (
     WatchlistServiceServicer,
     add_WatchlistServiceServicer_to_server,
 )
+
+from cordon.v1 import watchlist_pb2
 from cordon_admin.importing import IN_FLIGHT_MAX, Import
 from cordon_admin.rows import rows_of
 from cordon_client.errors import ClientError, ExitCode
@@ -43,6 +43,8 @@ class Watchlist(_Servicer):  # type: ignore[misc]  # the base is abstract in its
     cut_code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     holds: asyncio.Event | None = None
     """Rows are answered only once it is set."""
+    breaks_at_end: int = 0
+    """So many streams break when their rows are answered."""
     enrolled: dict[bytes, int] = field(default_factory=dict)
     starts: list[watchlist_pb2.ImportStart] = field(default_factory=list)
     waiting_max: int = 0
@@ -82,6 +84,8 @@ class Watchlist(_Servicer):  # type: ignore[misc]  # the base is abstract in its
                     outcome=ACCEPTED if is_new else ALREADY,
                     reference=f"{PARENT}/entries/{row.external_ref}/references/{row.row}",
                 )
+        if self.breaks_at_end > 0:
+            self.breaks_at_end, left = self.breaks_at_end - 1, 0
         if left == 0:
             await context.abort(self.cut_code, "")
 
@@ -133,6 +137,20 @@ async def test_every_row_is_reported_once_and_in_order(tmp_path: Path) -> None:
     assert [report.row for report in reports] == list(range(1, 31))
     assert {report.outcome for report in reports} == {"accepted"}
     assert troubles == []
+
+
+@pytest.mark.parametrize(("as_proposal", "streams"), [(True, 2), (False, 1)])
+async def test_a_proposal_is_complete_when_its_stream_has_ended_well(
+    tmp_path: Path, as_proposal: bool, streams: int
+) -> None:
+    servicer = Watchlist(breaks_at_end=1)
+    async with serving(servicer, tmp_path) as identity:
+        work, reports, _ = importing(identity, pictures(tmp_path, 3))
+        work.as_proposal = as_proposal
+        await work.run()
+
+    assert [start.as_proposal for start in servicer.starts] == [as_proposal] * streams
+    assert [report.row for report in reports] == [1, 2, 3]
 
 
 async def test_a_second_import_changes_nothing(tmp_path: Path) -> None:
