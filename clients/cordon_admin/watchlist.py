@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 
 from cordon.v1 import watchlist_pb2
-from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin import watchlist_checks as checks
 from cordon_admin import watchlist_proposal as proposal
 from cordon_admin import watchlist_review as review
@@ -19,7 +19,6 @@ from cordon_admin.records import (
     entry_record,
 )
 from cordon_admin.watchlist_enrol import (
-    DeploymentArgument,
     PhotosArgument,
     RefArgument,
     enrol,
@@ -27,6 +26,7 @@ from cordon_admin.watchlist_enrol import (
     point_of,
     propose,
 )
+from cordon_admin.watchlist_review import DeploymentArgument
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
     ConfirmOption,

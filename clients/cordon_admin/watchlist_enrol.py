@@ -11,6 +11,7 @@ import typer
 from cordon_admin.enrolment import enrol_rows
 from cordon_admin.particulars import NAMES, SOURCES, Particulars, particulars
 from cordon_admin.rows import Row, Rows, read_rows, rows_of
+from cordon_admin.watchlist_review import DeploymentArgument
 from cordon_client.cli import (
     DryRunOption,
     IdentityOption,
@@ -23,7 +24,6 @@ from cordon_client.errors import ClientError, ExitCode
 from cordon_client.names import deployment_name
 from cordon_client.output import Format
 
-DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose watchlist.")]
 RefArgument = Annotated[
     str, typer.Argument(metavar="REF", help="Your own reference for the subject.")
 ]

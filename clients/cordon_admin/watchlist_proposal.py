@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 
 from cordon.v1 import watchlist_pb2
-from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.records import entry_record, enum_word, reason_records
 from cordon_admin.report import told
+from cordon_admin.watchlist_review import DeploymentArgument
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
     ConfirmOption,
@@ -62,7 +63,6 @@ ROW_COLUMNS = {
     "REASONS": "told",
 }
 
-DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose watchlist.")]
 ProposalArgument = Annotated[
     str, typer.Argument(metavar="PROPOSAL", help="Its id, as `proposal list` shows it.")
 ]
