@@ -174,7 +174,10 @@ class AuditLog:
 
     async def export(self) -> AsyncIterator[bytes]:
         """The lines of the whole record as one file: who signs, then leaves, and after the last
-        leaf that each covers the checkpoints. The last line is a checkpoint over all of it."""
+        leaf that each covers the checkpoints. The last line is a checkpoint over all of it.
+
+        Raises `StorageDamaged` where a checkpoint does not stand where it belongs.
+        """
         end = record.read_note(await self.checkpoint())
         yield canonical({"format": FORMAT, "vkey": self.vkey}) + b"\n"
         start = number = 0
@@ -182,6 +185,10 @@ class AuditLog:
             lines, start, number = await self._environment.read(
                 partial(_export_page, start=start, number=number, end=end)
             )
+            if not lines:  # each page holds a leaf or the last checkpoints
+                raise StorageDamaged(
+                    "a checkpoint of the audit record is missing or was changed; restore a backup"
+                )
             for line in lines:
                 yield line
 

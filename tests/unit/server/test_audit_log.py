@@ -228,6 +228,21 @@ async def test_a_leaf_that_is_missing_is_said_to_be(tmp_path: Path) -> None:
             await audit.page(0, 10)
 
 
+async def test_an_export_of_a_record_with_a_changed_checkpoint_ends(tmp_path: Path) -> None:
+    def enlarge(txn: Transaction) -> None:
+        ((_, note),) = record.checkpoints(txn, 0, 10)
+        changed = note.replace("\n1\n", "\n7\n", 1)
+        txn.put(record.CHECKPOINTS, (1).to_bytes(8, "big"), changed.encode())
+
+    async with an_audit_log(tmp_path) as audit:
+        await audit._environment.write(enlarge)
+        await audit.record(an_act())
+
+        with pytest.raises(StorageDamaged, match="a checkpoint .* is missing or was changed"):
+            async with asyncio.timeout(30):
+                await exported(audit)
+
+
 async def test_a_page_of_one_deployment_holds_its_leaves_alone(tmp_path: Path) -> None:
     async with an_audit_log(tmp_path) as audit:
         for number in range(6):
