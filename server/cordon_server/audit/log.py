@@ -83,6 +83,7 @@ class AuditLog:
         self._waiting: list[Waiting] = []
         self._writing = asyncio.Lock()
         self._last_work: asyncio.Future[Written] | None = None
+        self._kept = 0  # the number of the newest checkpoint that was kept; the writer's own
 
     def sign(self, text: str) -> str:
         """A signed note of other text than a checkpoint; it ends in a newline."""
@@ -257,9 +258,14 @@ class AuditLog:
             asyncio.get_running_loop().run_in_executor(self._writer, self._keep, note)
 
     def _keep(self, note: str) -> None:
-        """Keeps the note outside the database too; the record is durable without."""
+        """Keeps the note outside the database too, unless a newer one came before it; the record is
+        durable without."""
+        number = record.read_note(note).number
+        if number < self._kept:
+            return
         try:
             newest.keep(self._newest_file, note)
+            self._kept = number
         except OSError as error:
             log.error("audit.newest_not_kept", file=str(self._newest_file), why=str(error))
 

@@ -183,6 +183,18 @@ async def test_a_grown_record_is_signed_every_minute_and_one_that_rests_is_not(
     assert sum(b'{"checkpoint"' in line for line in lines) == 2
 
 
+async def test_an_older_checkpoint_does_not_take_the_place_of_the_newest(tmp_path: Path) -> None:
+    async with an_audit_log(tmp_path) as audit:
+        await audit.record(an_act(1))
+        older = await audit.checkpoint()
+        await audit.record(an_act(2))
+        newer = await audit.checkpoint()
+
+        audit._keep(older)
+
+        assert (tmp_path / "kept" / newest.NEWEST_FILE).read_text() == newer
+
+
 async def test_a_full_disk_does_not_end_what_signs_every_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
