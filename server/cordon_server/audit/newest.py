@@ -27,10 +27,9 @@ def keep(path: Path, note: str) -> None:
 def check(txn: Transaction, path: Path, signer: Signer) -> None:
     """Raises `StorageDamaged` unless the record goes on from the checkpoint that is kept apart."""
     try:
-        note = path.read_text(encoding="utf-8")
+        # What is no text is no note of this key's either.
+        note = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        if record.newest_checkpoint(txn) is None:
-            return
         raise StorageDamaged(
             f"{path} is gone, which says how far the audit record had come{_MEANT}",
             reason="RECORD_UNMARKED",

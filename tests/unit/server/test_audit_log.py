@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -379,6 +380,30 @@ async def test_a_record_without_its_mark_is_noticed_at_the_start(tmp_path: Path)
             pass
 
     assert refused.value.reason == "RECORD_UNMARKED"
+
+
+async def test_a_record_that_is_gone_with_its_mark_is_noticed_at_the_start(tmp_path: Path) -> None:
+    places, _ = a_begun_record(tmp_path, NOON)
+    places.newest_file.unlink()
+    shutil.rmtree(places.data / "audit")
+
+    with pytest.raises(StorageDamaged, match="accept-record"):
+        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
+            pass
+
+    assert accept(places, NOON) == (0, None)
+    async with open_audit(places, open_keyring(tmp_path), clock=Clock()) as audit:
+        (leaf,) = await audit.page(0, 10)
+    assert (leaf.action, leaf.facts) == ("record.accepted", {"leaves": 0})
+
+
+async def test_a_mark_that_is_no_text_is_noticed_at_the_start(tmp_path: Path) -> None:
+    places, _ = a_begun_record(tmp_path, NOON)
+    places.newest_file.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(StorageDamaged, match="does not bear this server's signature"):
+        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
+            pass
 
 
 # Killed.
