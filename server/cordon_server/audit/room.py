@@ -65,7 +65,7 @@ async def open_audit(
         environment = _environment(places, writer)
         try:
             environment.read_now(lambda txn: newest.check(txn, places.newest_file, signer))
-        except BaseException:
+        except BaseException:  # raised again: whatever it was, the files are closed
             environment.close_now()
             raise
         audit = AuditLog(
