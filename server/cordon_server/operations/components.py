@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from cordon_server.store.durable import write_whole
+
 UNSTATED = "not stated"
 """Where a package says nothing of its licence; whoever answers for the system has to ask."""
 
@@ -45,9 +47,7 @@ def keep(components: bytes, folder: Path) -> str:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / f"{digest}.json"
     if not file.exists():
-        new = file.with_suffix(".new")
-        new.write_bytes(components)
-        new.replace(file)
+        write_whole(file, components)
     return digest
 
 
