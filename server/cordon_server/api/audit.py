@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from cordon.v1 import audit_pb2, audit_pb2_grpc
@@ -31,8 +32,10 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         start = _start(request.page_token) if request.page_token else request.start_index
         deployment_id = convert.last_part(request.deployment) if request.deployment else ""
         found = await self._audit.page(start, size + 1, deployment_id)
+        # A thousand to open, and the keyring's lock is held while it is written to the disk.
+        records = await asyncio.to_thread(list, map(self._record, found[:size]))
         return audit_pb2.ListRecordsResponse(
-            records=[self._record(leaf) for leaf in found[:size]],
+            records=records,
             next_page_token=convert.page_token(str(found[size].index)) if found[size:] else "",
         )
 
@@ -50,7 +53,9 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         proof = await self._audit.inclusion(request.index)
         (leaf,) = await self._audit.page(request.index, 1)
         return audit_pb2.GetInclusionProofResponse(
-            record=self._record(leaf), hashes=proof.hashes, checkpoint=proof.checkpoint
+            record=await asyncio.to_thread(self._record, leaf),
+            hashes=proof.hashes,
+            checkpoint=proof.checkpoint,
         )
 
     async def GetConsistencyProof(  # noqa: N802  # gRPC's name

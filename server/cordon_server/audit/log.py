@@ -60,7 +60,8 @@ class Proof:
 
 
 class AuditLog:
-    """Keeps the record (R12). Used from the event loop; writes in the writer's one thread."""
+    """Keeps the record (R12). Used from the event loop, but where a method says otherwise; writes
+    in the writer's one thread."""
 
     def __init__(
         self,
@@ -155,7 +156,8 @@ class AuditLog:
         return self._environment.used()
 
     def personal(self, leaf: Leaf) -> dict[str, str] | None:
-        """The personal parts of a leaf; None when their key has been erased."""
+        """The personal parts of a leaf; None when their key has been erased. Not for the event
+        loop: it waits for the keyring."""
         return unseal(leaf, self._keyring)
 
     async def inclusion(self, index: int) -> Proof:
