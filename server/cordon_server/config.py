@@ -250,9 +250,10 @@ class Storage(_Section):
 class Audit(_Section):
     """The record of every act."""
 
-    personal_days: int = Field(366, ge=KEPT_FOR_MIN.days)
+    personal_days: int = Field(366, ge=KEPT_FOR_MIN.days, le=36_525)
     """How long who acted and why can be read, after the month of the act. Then the key goes and
-    the rest of the record stays, whole. Six months are the least that operators must keep logs."""
+    the rest of the record stays, whole. Six months are the least that operators must keep logs,
+    a century the most."""
 
 
 class Settings(BaseSettings):

@@ -90,6 +90,8 @@ def test_the_clients_variables_are_none_of_the_servers_settings(
         ('[watchlist]\ncategories = ["wanted"]\n', "watchlist.categories"),
         ("[watchlist]\nduplicate_score = 1.5\n", "watchlist.duplicate_score"),
         ("[listen]\nmessage_bytes_max = 1048576\n", "listen.message_bytes_max"),
+        ("[audit]\npersonal_days = 183\n", "audit.personal_days"),
+        ("[audit]\npersonal_days = 999999999\n", "audit.personal_days"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
