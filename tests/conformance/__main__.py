@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from tests.conformance.requirements import REQUIREMENTS
@@ -32,8 +33,8 @@ def main() -> int:
     args = _arguments()
     with tempfile.TemporaryDirectory(prefix="cordon-conformance-") as folder:
         file = Path(folder) / "results.json"
-        _run(file, args.processes)
-        if not file.exists():
+        ended = _run(file, args.processes)
+        if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not file.exists():
             print("the tests could not be run; what pytest said stands above", file=sys.stderr)
             return 2
         results = json.loads(file.read_text())
@@ -42,7 +43,10 @@ def main() -> int:
         print(json.dumps({number: each.as_json() for number, each in found.items()}, indent=2))
     else:
         _print(found, results)
-    return int(any(each.status == FAILED for each in found.values()))
+    lost = [each["test"] for each in results if each["outcome"] == FAILED and not each["serves"]]
+    for test in lost:
+        print(f"{test} ended before it could say what it serves", file=sys.stderr)
+    return int(bool(lost) or any(each.status == FAILED for each in found.values()))
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,13 +57,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(file: Path, processes: str) -> None:
-    """Runs the tests; what pytest says goes to standard error."""
+def _run(file: Path, processes: str) -> int:
+    """Runs the tests and returns pytest's exit code; what it says goes to standard error."""
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-m", "serves", "-n", processes),
         *("--dist", "loadfile", "-p", "tests.conformance.marks", "--conformance", str(file)),
     ]
-    subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
+    return subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False).returncode
 
 
 def _print(found: dict[str, Verdict], results: Sequence[dict[str, Any]]) -> None:
