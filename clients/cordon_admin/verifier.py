@@ -218,7 +218,8 @@ def read_note(note: str, key: Key) -> Checkpoint:
 def _checkpoint(text: str, key: Key) -> Checkpoint:
     lines = text.split("\n")
     ours = lines[3].split(" ") if len(lines) == 5 else []
-    if len(ours) != 3 or ours[0] != "checkpoint" or not (lines[1] + ours[1]).isdecimal():
+    is_ours = len(ours) == 3 and ours[0] == "checkpoint"
+    if not (is_ours and lines[1].isdecimal() and ours[1].isdecimal()):
         raise FaultError("a checkpoint has another form than it should")
     if lines[0] != key.name:
         raise FaultError(f"a checkpoint is of {lines[0]} and signed by {key.name}")
@@ -657,7 +658,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if verdict.is_whole and given.report:
             told = json.loads(given.report.read_text("utf-8"))
             verdict.report = report_verdict(told, given.export, verdict)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if given.json:

@@ -337,6 +337,7 @@ def test_without_key_and_checkpoint_the_words_say_what_was_not_shown(
     assert verifier.main([str(file), *arguments]) == 0
     full = capsys.readouterr().out
     assert verifier.main([str(tmp_path / "none")]) == 2
+    assert verifier.main([str(file), "--report", str(kept)]) == 2
 
     assert "only --key VKEY would show whose it is" in bare
     assert "a record cut short would look the same" in bare

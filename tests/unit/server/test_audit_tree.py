@@ -259,6 +259,7 @@ def test_a_note_of_ours_reads_back_and_nobody_elses_does() -> None:
     [
         "site/log\n7\n",
         "site/log\nseven\nAAAA\ncheckpoint 1 2026\n",
+        "site/log\n\nAAAA\ncheckpoint 1 2026\n",
         "site/log\n7\nAAAA\nchecked 1 2026\n",
         "site/log\n7\n!\ncheckpoint 1 2026\n",
     ],
