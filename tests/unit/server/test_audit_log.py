@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import shutil
-import subprocess
-import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,13 +13,10 @@ from cordon_admin import verifier
 from cordon_server.acts import Act, AuditClass
 from cordon_server.audit import newest, record
 from cordon_server.audit.log import AuditLog
-from cordon_server.audit.personal import is_due, key_name
-from cordon_server.audit.room import accept, open_audit
 from cordon_server.domain import InvalidInput, NotRecorded, StorageDamaged, StorageFull
 from cordon_server.store.environment import Environment, Transaction
-from cordon_server.store.keyring import Label
-from tests.unit.server.acts_kept import a_begun_record, an_act, an_audit_log, exported
-from tests.unit.server.rooms import NOON, Clock, open_keyring
+from tests.unit.server.acts_kept import an_act, an_audit_log, exported
+from tests.unit.server.rooms import NOON, Clock
 
 
 @pytest.mark.serves("R12")
@@ -251,7 +243,7 @@ async def test_an_export_of_a_record_with_a_changed_checkpoint_ends(tmp_path: Pa
         await audit._environment.write(enlarge)
         await audit.record(an_act())
 
-        with pytest.raises(StorageDamaged, match="a checkpoint .* is missing or was changed"):
+        with pytest.raises(StorageDamaged, match=r"a checkpoint .* is missing or was changed"):
             async with asyncio.timeout(30):
                 await exported(audit)
 
@@ -280,197 +272,6 @@ async def test_an_export_of_several_pages_is_one_record(
     verdict = verifier.verify(lines, audit.vkey)
     assert verdict.is_whole, verdict.fault
     assert (verdict.leaves, verdict.checkpoints) == (18, 6)
-
-
-# What is personal.
-
-
-async def test_personal_parts_are_sealed_and_gone_with_their_key_while_the_record_stays_whole(
-    tmp_path: Path,
-) -> None:
-    clock = Clock()
-    async with an_audit_log(tmp_path, clock) as audit:
-        await audit.record(an_act(1, deployment_id="market", person="anna", justification="lost"))
-        await audit.record(an_act(2, person="bert"))
-        before = await exported(audit)
-        stored = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*.mdb"))
-        assert b"anna" not in b"".join(before) + stored
-        assert b"bert" not in b"".join(before) + stored
-
-        clock.advance(days=184)
-        assert await audit.forget() == []
-        clock.advance(days=31)
-        assert await audit.forget() == ["deployment.market.2026-06", "site.2026-06"]
-
-        leaves = await audit.page(0, 10)
-        assert [audit.personal(leaf) for leaf in leaves] == [{}, None, None]
-        assert verifier.verify(await exported(audit), audit.vkey).is_whole
-    assert open_keyring(tmp_path).names(Label.AUDIT) == []
-
-
-def test_a_key_is_kept_for_its_time_after_its_month() -> None:
-    name = key_name("market", NOON.replace(month=12))
-    kept_for = timedelta(days=10)
-
-    assert name == "deployment.market.2026-12"
-    assert not is_due(name, NOON.replace(year=2027, month=1, day=10), kept_for)
-    assert is_due(name, NOON.replace(year=2027, month=1, day=11, hour=0), kept_for)
-
-
-async def test_personal_parts_are_bound_to_their_leaf(tmp_path: Path) -> None:
-    async with an_audit_log(tmp_path) as audit:
-        await audit.record(an_act(1, person="anna"))
-        await audit.record(an_act(2, person="bert"))
-        _, one, two = await audit.page(0, 3)
-
-        with pytest.raises(StorageDamaged, match="not what was sealed"):
-            audit.personal(replace(two, sealed=one.sealed))
-
-
-async def test_the_length_of_what_is_sealed_does_not_tell_who_it_was(tmp_path: Path) -> None:
-    async with an_audit_log(tmp_path) as audit:
-        await audit.record(an_act(1, person="ab"))
-        await audit.record(an_act(1, person="a-much-longer-name"))
-        leaves = await audit.page(1, 2)
-
-    lengths = {len(leaf.sealed.data) for leaf in leaves if leaf.sealed}
-    assert len(lengths) == 1
-
-
-# A record that was put back.
-
-
-async def test_a_record_that_was_put_back_is_noticed_at_the_start(tmp_path: Path) -> None:
-    places, _ = a_begun_record(tmp_path, NOON)
-    older = (places.data / "audit" / "data.mdb").read_bytes()
-    async with open_audit(places, open_keyring(tmp_path), clock=Clock()) as audit:
-        await audit.record(an_act())
-    (places.data / "audit" / "data.mdb").write_bytes(older)
-
-    with pytest.raises(StorageDamaged, match="has 1 leaves and had 2 at") as refused:
-        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
-            pass
-
-    assert refused.value.reason == "RECORD_ROLLED_BACK"
-    assert accept(places, NOON) == (1, 2)
-    async with open_audit(places, open_keyring(tmp_path), clock=Clock()) as audit:
-        (leaf,) = await audit.page(1, 10)
-    assert (leaf.action, leaf.facts) == ("record.accepted", {"leaves": 1, "leaves_signed": 2})
-
-
-async def test_another_record_of_the_same_length_is_noticed_at_the_start(tmp_path: Path) -> None:
-    places, _ = a_begun_record(tmp_path / "one", NOON)
-    others, _ = a_begun_record(tmp_path / "other", NOON + timedelta(hours=1))
-    other = (others.data / "audit" / "data.mdb").read_bytes()
-    (places.data / "audit" / "data.mdb").write_bytes(other)
-
-    with pytest.raises(StorageDamaged) as refused:
-        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
-            pass
-
-    assert refused.value.reason == "RECORD_CHANGED"
-
-
-async def test_a_record_without_its_mark_is_noticed_at_the_start(tmp_path: Path) -> None:
-    places, _ = a_begun_record(tmp_path, NOON)
-    places.newest_file.unlink()
-
-    with pytest.raises(StorageDamaged, match="accept-record") as refused:
-        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
-            pass
-
-    assert refused.value.reason == "RECORD_UNMARKED"
-
-
-async def test_a_record_that_is_gone_with_its_mark_is_noticed_at_the_start(tmp_path: Path) -> None:
-    places, _ = a_begun_record(tmp_path, NOON)
-    places.newest_file.unlink()
-    shutil.rmtree(places.data / "audit")
-
-    with pytest.raises(StorageDamaged, match="accept-record"):
-        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
-            pass
-
-    assert accept(places, NOON) == (0, None)
-    async with open_audit(places, open_keyring(tmp_path), clock=Clock()) as audit:
-        (leaf,) = await audit.page(0, 10)
-    assert (leaf.action, leaf.facts) == ("record.accepted", {"leaves": 0})
-
-
-async def test_a_mark_that_is_no_text_is_noticed_at_the_start(tmp_path: Path) -> None:
-    places, _ = a_begun_record(tmp_path, NOON)
-    places.newest_file.write_bytes(b"\xff\xfe")
-
-    with pytest.raises(StorageDamaged, match="does not bear this server's signature"):
-        async with open_audit(places, open_keyring(tmp_path), clock=Clock()):
-            pass
-
-
-# Killed.
-
-APPENDING = """
-import asyncio, sys
-from pathlib import Path
-from tests.unit.server.acts_kept import a_begun_record, an_act
-from tests.unit.server.rooms import NOON, Clock, open_keyring
-from cordon_server.audit.room import AuditPlaces, open_audit
-
-async def append(audit, number):
-    while True:
-        index = await audit.record(an_act(number, person="anna"))
-        print(index, flush=True)
-
-async def main():
-    folder = Path(sys.argv[1])
-    places = AuditPlaces(
-        "north.example", folder / "data", folder / "certs", folder / "kept", 2**26
-    )
-    async with open_audit(places, open_keyring(folder), clock=Clock()) as audit:
-        await asyncio.gather(*(append(audit, number) for number in range(8)))
-
-asyncio.run(main())
-"""
-
-
-def _killed_while_appending(folder: Path) -> int:
-    """The last index that a process acknowledged before it was killed."""
-    command = [sys.executable, "-c", APPENDING, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as appending:
-        assert appending.stdout is not None
-        whole: list[int] = []
-        for line in appending.stdout:
-            if line.endswith("\n"):
-                whole.append(int(line))
-            if len(whole) == 130:
-                appending.kill()
-    assert appending.returncode == -9
-    return max(whole)
-
-
-@pytest.mark.slow
-@pytest.mark.serves("R12")
-async def test_what_was_acknowledged_before_a_kill_is_on_record(tmp_path: Path) -> None:
-    places, signer = a_begun_record(tmp_path, NOON)
-    acknowledged = [_killed_while_appending(tmp_path) for _ in range(3)]
-
-    async with open_audit(places, open_keyring(tmp_path), clock=Clock()) as audit:
-        assert acknowledged[0] < acknowledged[1] < acknowledged[2] < await audit.size()
-        verdict = verifier.verify(await exported(audit), signer.vkey)
-    assert verdict.is_whole, verdict.fault
-
-
-def test_a_checkpoint_has_the_form_that_other_readers_of_such_logs_know(tmp_path: Path) -> None:
-    places, signer = a_begun_record(tmp_path, NOON)
-
-    note = places.newest_file.read_text()
-
-    origin, size, root, ours, blank, signature, end = note.split("\n")
-    assert (origin, size, blank, end) == ("north.example/cordon-audit", "1", "", "")
-    assert len(base64.b64decode(root)) == 32
-    assert ours == "checkpoint 1 2026-06-01T12:00:00.000000Z"
-    dash, name, encoded = signature.split(" ")
-    assert (dash, name) == ("—", origin)
-    assert base64.b64decode(encoded)[:4].hex() == signer.vkey.split("+")[1]
 
 
 async def test_a_leaf_has_the_fields_that_the_record_must_have(tmp_path: Path) -> None:
