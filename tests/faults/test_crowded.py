@@ -12,7 +12,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from cordon.v1 import recognition_pb2, recognition_pb2_grpc
-from cordon_server.config import Limits
+from cordon_server.config.sections import Limits
 from cordon_server.sessions.camera import SUPERSEDED_S_MIN
 from tests.data import shared_data
 from tests.helpers.frame_stream import PROCESSED, Request, Stream, armed, now

@@ -12,7 +12,7 @@ from cordon_server.acts import Recorder
 from cordon_server.api import convert
 from cordon_server.api.edge import Context, admitted, caller
 from cordon_server.api.recording import act_on, recorded
-from cordon_server.config import Limits
+from cordon_server.config.sections import Limits
 from cordon_server.domain import Frame, InvalidInput
 from cordon_server.recognition.load import Advice
 from cordon_server.sessions.camera import CameraSession, Halted

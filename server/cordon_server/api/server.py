@@ -36,7 +36,7 @@ from cordon_server.api.edge import METADATA_BYTES_MAX, Edge
 from cordon_server.api.enrolment import ENROL, EnrolmentEdge
 from cordon_server.api.health import HealthServicer
 from cordon_server.api.reflection import V1, V1ALPHA, add_reflection
-from cordon_server.config import Listen
+from cordon_server.config.sections import Listen
 from cordon_server.domain import ConfigInvalid
 from cordon_server.identity.permissions import check_complete
 from cordon_server.identity.serving import ServerCertificate, Shown

@@ -24,7 +24,7 @@ from cordon_server.authority.manifest import Manifest
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist_enrolment import Enrolment, Examined
 from cordon_server.authority.watchlist_rules import Application
-from cordon_server.config import Limits
+from cordon_server.config.sections import Limits
 from cordon_server.domain import InvalidInput, Reason, ReasonCode, UnusablePicture
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live

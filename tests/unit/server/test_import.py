@@ -23,7 +23,7 @@ from cordon_server.api.watchlist_import import EXAMINED_AHEAD
 from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_acts import ListRecord
 from cordon_server.authority.watchlist_rules import EntryRules, ListRules, Needed
-from cordon_server.config import Limits
+from cordon_server.config.sections import Limits
 from cordon_server.domain import NotReady
 from cordon_server.gallery import Gallery
 from cordon_server.identity.admission import Admitted

@@ -8,7 +8,7 @@ import pytest
 
 from cordon_server.api.edge import METADATA_BYTES_MAX
 from cordon_server.api.server import _enrolment_options, _options
-from cordon_server.config import Listen
+from cordon_server.config.sections import Listen
 from cordon_server.identity.certificates import LIFE_MAX
 from cordon_server.identity.names import Role
 

@@ -1,38 +1,27 @@
-"""The server's settings: one typed model, from a file, the environment and flags, in that order.
-
-Every limit of the server stands here. `CORDON_RECOGNITION__WORKERS=2` sets `recognition.workers`.
-"""
+"""The sections of the settings: every limit of the server, with what it does and where it ends."""
 
 from __future__ import annotations
 
-import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import BaseModel, ConfigDict, Field
 
 from cordon_server.audit.personal import KEPT_FOR_MIN
-from cordon_server.audit.room import AuditPlaces
-from cordon_server.authority.policy import POLICY_FILE_ENDING
-from cordon_server.domain import ConfigInvalid
 from cordon_server.identity.attempts import AttemptLimits
 from cordon_server.identity.sessions import SessionRules
 
 Provider = Literal["auto", "cpu", "cuda"]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Fields of one heading of the file: each with its limits, none unknown."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Listen(_Section):
+class Listen(Section):
     """Where clients connect."""
 
     host: str = "0.0.0.0"
@@ -57,7 +46,7 @@ class Listen(_Section):
         return 0 if self.port == 0 or port == 65535 else port + 1
 
 
-class Recognition(_Section):
+class Recognition(Section):
     """What recognition does with frames."""
 
     provider: Provider = "auto"
@@ -85,7 +74,7 @@ class Recognition(_Section):
     """A video frame that waited longer is dropped before it is decoded, and counted."""
 
 
-class Decision(_Section):
+class Decision(Section):
     """When a tracked candidate is a match, beside its threshold."""
 
     margin_min: float = Field(0.04, ge=0, le=1)
@@ -97,7 +86,7 @@ class Decision(_Section):
     """How long a subject who was matched raises no match on another track."""
 
 
-class Limits(_Section):
+class Limits(Section):
     """What the server takes, from anyone."""
 
     jpeg_bytes_max: int = Field(4 * 2**20, ge=1024)
@@ -128,7 +117,7 @@ class Limits(_Section):
     """Largest reference picture."""
 
 
-class People(_Section):
+class People(Section):
     """How long people stay signed in, and how often a password may be wrong."""
 
     session_hours_max: float = Field(10.0, gt=0, le=10)
@@ -170,7 +159,7 @@ class People(_Section):
         )
 
 
-class Authority(_Section):
+class Authority(Section):
     """Who may be looked for, where, for how long and by whose decision: all of it in one file."""
 
     policy: str = "demo"
@@ -192,7 +181,7 @@ class Authority(_Section):
     sign, as a QR code too."""
 
 
-class Watchlist(_Section):
+class Watchlist(Section):
     """Rules of the list that are no policy."""
 
     duplicate_score: float = Field(0.80, gt=0, le=1)
@@ -203,7 +192,7 @@ class Watchlist(_Section):
     from few faces, or not at all."""
 
 
-class Advised(_Section):
+class Advised(Section):
     """What cameras are advised while there is room; under load it may be less."""
 
     fps_max: float = Field(0.0, ge=0)
@@ -214,14 +203,14 @@ class Advised(_Section):
     """JPEG quality, where the camera encodes itself."""
 
 
-class Metrics(_Section):
+class Metrics(Section):
     """Numbers for whoever watches the server: on this machine alone, over plain HTTP."""
 
     port: int = Field(0, ge=0, le=65535)
     """TCP port on 127.0.0.1; 0 listens nowhere. Whoever is logged in here can read them."""
 
 
-class Storage(_Section):
+class Storage(Section):
     """Where things are kept."""
 
     data: Path = Path("data")
@@ -247,155 +236,10 @@ class Storage(_Section):
         return timedelta(days=self.manifest_days)
 
 
-class Audit(_Section):
+class Audit(Section):
     """The record of every act."""
 
     personal_days: int = Field(366, ge=KEPT_FOR_MIN.days, le=36_525)
     """How long who acted and why can be read, after the month of the act. Then the key goes and
     the rest of the record stays, whole. Six months are the least that operators must keep logs,
     a century the most."""
-
-
-class Settings(BaseSettings):
-    """Everything about one server."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="CORDON_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
-
-    site: str = Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
-    """The site's name, the trust domain of every identity: spiffe://{site}/…"""
-    listen: Listen = Listen()
-    recognition: Recognition = Recognition()
-    decision: Decision = Decision()
-    limits: Limits = Limits()
-    people: People = People()
-    authority: Authority = Authority()
-    watchlist: Watchlist = Watchlist()
-    advice: Advised = Advised()
-    storage: Storage = Storage()
-    audit: Audit = Audit()
-    metrics: Metrics = Metrics()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # Values of the file are given as arguments, so the environment has to come first.
-        return env_settings, init_settings
-
-    @model_validator(mode="after")
-    def _fit(self) -> Settings:
-        largest = max(self.limits.image_bytes_max, self.limits.jpeg_bytes_max)
-        if self.listen.message_bytes_max <= largest:
-            raise ValueError(
-                f"listen.message_bytes_max must be above limits.image_bytes_max and "
-                f"limits.jpeg_bytes_max, so above {largest}"
-            )
-        return self
-
-    @property
-    def audit_places(self) -> AuditPlaces:
-        storage = self.storage
-        return AuditPlaces(
-            self.site,
-            storage.data,
-            storage.certificates,
-            storage.never_backed_up,
-            storage.size_bytes_max,
-            timedelta(days=self.audit.personal_days),
-        )
-
-    @property
-    def registry_folder(self) -> Path:
-        return self.storage.data / "registry"
-
-    @property
-    def deployments_folder(self) -> Path:
-        return self.storage.data / "deployments"
-
-    @property
-    def components_folder(self) -> Path:
-        return self.storage.data / "components"
-
-    @property
-    def models_folder(self) -> Path:
-        return self.storage.data / "models"
-
-    @property
-    def keyring_file(self) -> Path:
-        return self.storage.data / "keyring"
-
-
-def load_settings(file: Path, overrides: dict[str, dict[str, object]] | None = None) -> Settings:
-    """The settings of a file, then the environment, then `overrides` ({section: {field: value}}).
-
-    Raises `ConfigInvalid` naming each field and its rule. Relative paths are taken from the file's
-    folder.
-    """
-    try:
-        values: dict[str, Any] = tomllib.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise ConfigInvalid(
-            f"there is no settings file {file}; make one with: cordon server init {file.parent}"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigInvalid(f"{file} cannot be read as TOML: {error}") from error
-    try:
-        settings = Settings(**values)
-    except ValidationError as error:
-        raise ConfigInvalid(f"{file}: {_in_words(error)}") from error
-    except SettingsError as error:
-        raise ConfigInvalid(f"the environment: {error}; write its value as JSON") from error
-    settings = _absolute(settings, file.resolve().parent)
-    sections = {
-        name: _overridden(name, getattr(settings, name), fields)
-        for name, fields in (overrides or {}).items()
-    }
-    return settings.model_copy(update=sections)
-
-
-def _absolute(settings: Settings, base: Path) -> Settings:
-    storage, recognition, policy = settings.storage, settings.recognition, settings.authority.policy
-    names = ("data", "certificates", "passphrase_file", "never_backed_up")
-    places = {name: base / getattr(storage, name) for name in names}
-    pack = base / recognition.model_pack if recognition.model_pack else None
-    cohort = base / settings.watchlist.cohort if settings.watchlist.cohort else None
-    if policy.endswith(POLICY_FILE_ENDING):
-        policy = str(base / policy)
-    return settings.model_copy(
-        update={
-            "storage": storage.model_copy(update=places),
-            "recognition": recognition.model_copy(update={"model_pack": pack}),
-            "authority": settings.authority.model_copy(update={"policy": policy}),
-            "watchlist": settings.watchlist.model_copy(update={"cohort": cohort}),
-        }
-    )
-
-
-def _overridden(name: str, section: _Section, fields: dict[str, object]) -> _Section:
-    try:
-        return type(section).model_validate({**section.model_dump(), **fields})
-    except ValidationError as error:
-        raise ConfigInvalid(_in_words(error, f"{name}.")) from error
-
-
-def _in_words(error: ValidationError, prefix: str = "") -> str:
-    return "; ".join(
-        f"{prefix}{'.'.join(map(str, one['loc']))}: {one['msg']}{_given(one.get('input'))}"
-        for one in error.errors(include_url=False)
-    )
-
-
-def _given(value: object) -> str:
-    """What was given, where it is a value and not all the settings."""
-    return f" (got {value!r})" if isinstance(value, (str, int, float, list)) else ""
