@@ -17,7 +17,7 @@ from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.manifest import Manifest
 from cordon_server.authority.records import DeploymentRecord, State
 from cordon_server.authority.watchlist_records import EntryRecord
-from cordon_server.domain import CordonError
+from cordon_server.domain import CordonError, StorageFull
 from cordon_server.matches.records import MatchRecord
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
 from cordon_server.sessions.holds import Holds
@@ -85,10 +85,17 @@ class Forgetting:
             if self._written.get(record.deployment_id) != record.arm_time:
                 await self._try(self.write_down, record)
         if self._clock() - self._looked >= OLD_LOOKED_EVERY:
-            self._looked = self._clock()
-            await self._manifest.forget_old()
+            await self._forget_old()
         for opened in self._live.open_deployments:
             await self._forget_matches(opened)
+
+    async def _forget_old(self) -> None:
+        """A full disk ends nothing here: it is tried again."""
+        try:
+            await self._manifest.forget_old()
+            self._looked = self._clock()
+        except StorageFull as error:
+            log.error("manifest.not_forgotten", error=error.message)
 
     async def _forget_matches(self, opened: OpenDeployment) -> None:
         """Deletes the matches that have been kept for as long as their class allows (R4); of those

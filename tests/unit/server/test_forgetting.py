@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cordon_server.authority.clock import CLOCK
 from cordon_server.authority.manifest import MANIFEST, Manifest
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS, State
-from cordon_server.domain import NotReady, StorageDamaged
+from cordon_server.domain import NotReady, StorageDamaged, StorageFull
 from cordon_server.matches.records import (
     MATCHES,
     AdjudicationRecord,
@@ -314,6 +314,24 @@ async def test_a_full_disk_keeps_neither_the_database_nor_the_key(
     await room.site.end()
 
     await _assert_gone(room, backup)
+
+
+async def test_a_full_disk_ends_nothing_that_forgets(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = 0
+
+    async def full(manifest: Manifest) -> int:
+        nonlocal tried
+        tried += 1
+        raise StorageFull("there is no room left")
+
+    monkeypatch.setattr(Manifest, "forget_old", full)
+
+    await room.forgetting.look()
+    await room.forgetting.look()
+
+    assert tried == 2
 
 
 def _backed_up(room: Room) -> Path:
