@@ -46,7 +46,7 @@ def main() -> int:
     lost = [each["test"] for each in results if each["outcome"] == FAILED and not each["serves"]]
     for test in lost:
         print(f"{test} ended before it could say what it serves", file=sys.stderr)
-    return int(bool(lost) or any(each.status == FAILED for each in found.values()))
+    return 2 if lost else int(any(each.status == FAILED for each in found.values()))
 
 
 def _arguments() -> argparse.Namespace:

@@ -68,24 +68,31 @@ class Results:
         self._file = file
         self._found: dict[str, dict[str, Any]] = {}
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:  # nobody knows which tests these would have been
+            found = self._of(report.nodeid, {})
+            found["outcome"], found["why"] = "failed", "collect"
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        said = dict(report.user_properties)
-        found = self._found.setdefault(
-            report.nodeid,
-            {
-                "test": report.nodeid,
-                SERVES: said.get(SERVES, []),
-                CAN_FAIL: said.get(CAN_FAIL, False),
-                "outcome": "passed",
-                "why": "",
-            },
-        )
+        found = self._of(report.nodeid, dict(report.user_properties))
         if report.failed:
             found["outcome"] = "failed"
             found["why"] = report.when or ""
         elif report.skipped and found["outcome"] == "passed":
             found["outcome"] = "skipped"
             found["why"] = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+
+    def _of(self, nodeid: str, said: dict[str, Any]) -> dict[str, Any]:
+        return self._found.setdefault(
+            nodeid,
+            {
+                "test": nodeid,
+                SERVES: said.get(SERVES, []),
+                CAN_FAIL: said.get(CAN_FAIL, False),
+                "outcome": "passed",
+                "why": "",
+            },
+        )
 
     def pytest_sessionfinish(self) -> None:
         if self._file is not None:

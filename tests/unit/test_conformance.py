@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.marks import judges
+from tests.conformance.marks import Results, judges
 from tests.conformance.requirements import NOT_SERVED, REQUIREMENTS
 from tests.conformance.verdict import FAILED, PASSED, UNSERVED, verdicts
 
@@ -68,6 +69,17 @@ def test_every_requirement_has_a_verdict_whether_it_is_served_or_not() -> None:
 )
 def test_a_test_that_judges_nothing_cannot_fail(source: str, can_fail: bool) -> None:
     assert judges(source) == can_fail
+
+
+def test_what_cannot_be_collected_is_known_to_have_failed(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results.json")
+
+    results.pytest_collectreport(pytest.CollectReport("t.py", "failed", "no such module", []))
+    results.pytest_collectreport(pytest.CollectReport("u.py", "passed", None, []))
+    results.pytest_sessionfinish()
+
+    (found,) = json.loads((tmp_path / "results.json").read_text())
+    assert (found["test"], found["outcome"], found["serves"]) == ("t.py", FAILED, [])
 
 
 def marks() -> Iterator[tuple[str, ast.Call]]:
