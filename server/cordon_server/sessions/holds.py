@@ -135,17 +135,12 @@ class Holds:
     async def refresh(self, deployment: OpenDeployment, match_id: int | None = None) -> None:
         """Brings what is held of a deployment's matches, or of one, to their newest state: they are
         about to go, and what was decided since would go with them."""
-        for record in await self._standing():
-            if record.deployment_id != deployment.record.deployment_id:
-                continue
-            if match_id not in (None, record.match_id):
-                continue
-            try:
-                before = await self.held(record.hold_id)
-                held = await _copy(deployment, record.match_id, before.reason)
-            except NotFound:
-                continue  # The match is gone by its retention; what is held of it stays.
-            await asyncio.to_thread(self._files.put, record.hold_id, msgspec.msgpack.encode(held))
+        async with self._changing:  # Else what is lifted meanwhile would be written once more.
+            for record in await self._standing():
+                if record.deployment_id != deployment.record.deployment_id:
+                    continue
+                if match_id in (None, record.match_id):
+                    await self._renew(record, deployment)
 
     async def remove_strays(self) -> list[str]:
         """Removes what is held by no standing hold: what a kill or a restored backup left."""
@@ -154,6 +149,14 @@ class Holds:
         for hold_id in strays:
             await asyncio.to_thread(self._files.remove, hold_id)
         return strays
+
+    async def _renew(self, record: HoldRecord, deployment: OpenDeployment) -> None:
+        try:
+            before = await self.held(record.hold_id)
+            held = await _copy(deployment, record.match_id, before.reason)
+        except NotFound:
+            return  # The match is gone by its retention; what is held of it stays.
+        await asyncio.to_thread(self._files.put, record.hold_id, msgspec.msgpack.encode(held))
 
     async def _find(self, hold_id: str) -> HoldRecord | None:
         return await self._registry.read(lambda txn: txn.get(HOLDS, hold_id.encode()))

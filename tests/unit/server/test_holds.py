@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from datetime import timedelta
@@ -177,6 +178,30 @@ async def test_at_the_end_what_is_held_takes_the_newest_state(
 
     held = await holds.held("case-14")
     assert (held.record["match"]["score"], held.reason) == (0.9, WHY)
+
+
+@pytest.mark.serves("R4")
+async def test_what_is_lifted_while_its_deployment_ends_is_not_written_once_more(
+    matched: OpenDeployment, holds: Holds, files: SealedFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place(holds, matched)
+    reading, go_on, get = threading.Event(), threading.Event(), SealedFiles.get
+
+    def held_up(self: SealedFiles, name: str) -> bytes:
+        content = get(self, name)
+        reading.set()
+        assert go_on.wait(30)
+        return content
+
+    monkeypatch.setattr(SealedFiles, "get", held_up)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(holds.refresh(matched))
+        assert await asyncio.to_thread(reading.wait, 30)
+        lifting = tasks.create_task(holds.lift("case-14", "settled", OFFICER, dry_run=False))
+        await asyncio.wait({lifting}, timeout=0.1)  # as far as it comes
+        go_on.set()
+
+    assert files.kept() == set()
 
 
 @pytest.mark.serves("R2")
