@@ -9,12 +9,19 @@ from pathlib import Path
 
 def write_whole(file: Path, content: bytes) -> None:
     """Replaces a file's content: afterwards the new one is on disk, before that the old one."""
-    fresh = file.with_name(f"{file.name}.new")
+    fresh = _fresh(file)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
         opened.write(content)
         opened.flush()
         os.fsync(opened.fileno())
     os.replace(fresh, file)
+    sync_folder(file.parent)
+
+
+def remove_whole(file: Path) -> None:
+    """Removes what `write_whole` wrote, and what it left where it was broken off."""
+    for each in (_fresh(file), file):
+        each.unlink(missing_ok=True)
     sync_folder(file.parent)
 
 
@@ -45,3 +52,7 @@ def remove_folder(folder: Path) -> bool:
         return False
     sync_folder(folder.parent)
     return True
+
+
+def _fresh(file: Path) -> Path:
+    return file.with_name(f"{file.name}.new")

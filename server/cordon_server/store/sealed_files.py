@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cordon_server.domain import NotFound, StorageFull
-from cordon_server.store.durable import sync_folder, write_whole
+from cordon_server.store.durable import remove_whole, write_whole
 from cordon_server.store.keyring import Keyring, Label
 from cordon_server.store.sealing import DeploymentSealer, joined
 
@@ -46,8 +46,7 @@ class SealedFiles:
         """Destroys the key, then the file; nothing happens where neither is there."""
         self.keyring.destroy(self.label, [name])
         if self.folder.exists():
-            (self.folder / name).unlink(missing_ok=True)
-            sync_folder(self.folder)
+            remove_whole(self.folder / name)
 
     def kept(self) -> set[str]:
         """Of which a key or a file is here."""

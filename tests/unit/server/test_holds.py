@@ -11,7 +11,14 @@ import pytest
 
 from cordon_server.acts import AuditClass
 from cordon_server.authority.manifest import MANIFEST, Manifest
-from cordon_server.domain import AlreadyExists, NotFound, NotReady, NotRecorded, StorageDamaged
+from cordon_server.domain import (
+    AlreadyExists,
+    NotFound,
+    NotReady,
+    NotRecorded,
+    StorageDamaged,
+    StorageFull,
+)
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.holds import HOLDS, Holds
 from cordon_server.sessions.receipt_holds import hold_for_receipt
@@ -65,6 +72,10 @@ async def matched(live_site: LiveSite) -> OpenDeployment:
     opened = await live_site.armed()
     await opened.log.append(a_frame(1), [a_sighting()])
     return opened
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 async def place(holds: Holds, matched: OpenDeployment, name: str = "case-14") -> None:
@@ -230,6 +241,22 @@ def test_a_sealed_file_opens_by_its_own_name_alone(files: SealedFiles, tmp_path:
 
     with pytest.raises(StorageDamaged):
         files.get("one")
+
+
+def test_with_a_sealed_file_goes_what_a_broken_write_of_it_left(
+    files: SealedFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.put("one", b"content of one")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", _full)
+        with pytest.raises(StorageFull):
+            files.put("one", b"and more")
+    assert (files.kept(), files.get("one")) == ({"one"}, b"content of one")
+
+    files.remove("one")
+
+    assert files.kept() == set()
+    assert not list((tmp_path / "holds").iterdir())
 
 
 @pytest.mark.serves("R3")
