@@ -123,9 +123,9 @@ class Keyring:
             if gone:
                 dropped = {_full(label, name) for name in gone}
                 left = {name: key for name, key in self._keys.items() if name not in dropped}
-                following = self._secrets.add(self._secret.generation)
-                self._write(left, following)
-                self._secrets.forget_all_but(following.generation)
+                self._write(left, self._secrets.add(self._secret.generation))
+            # Also where nothing is left to destroy: an earlier attempt may have come to here.
+            self._secrets.forget_all_but(self._secret.generation)
             return gone
 
     def _begin(self, passphrase: str, secret: Secret, cost: ScryptCost) -> None:

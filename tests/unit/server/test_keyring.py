@@ -16,7 +16,7 @@ from cordon_server.domain import ConfigInvalid, StorageDamaged, StorageFull
 from cordon_server.store import keyring as keyring_module
 from cordon_server.store.keyring import Keyring, Label
 from cordon_server.store.site_key import site_passphrase
-from cordon_server.store.wrapping import SLOT_STRIDE
+from cordon_server.store.wrapping import SLOT_STRIDE, WrappingSecrets
 from tests.unit.server.rooms import open_keyring
 
 D, A = Label.DEPLOYMENT, Label.AUDIT
@@ -68,6 +68,26 @@ def test_a_destroyed_key_is_gone_here_and_in_every_older_copy(
         restored = open_keyring(tmp_path)
     assert (restored.names(D), logs[0]["event"]) == ([], "keyring.lost")
     assert open_keyring(tmp_path).names(D) == []  # and what took its place is a keyring
+
+
+@pytest.mark.serves("R2")
+def test_a_destruction_that_failed_at_its_last_step_is_finished_by_the_next(
+    ring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring.get_or_make(D, "market")
+    backup = (tmp_path / KEYRING).read_bytes()
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WrappingSecrets, "forget_all_but", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            ring.destroy(D, ["market"])
+    ring.destroy(D, ["market"])
+
+    (tmp_path / KEYRING).write_bytes(backup)
+    assert open_keyring(tmp_path).names(D) == []
 
 
 @pytest.mark.serves("R2")
