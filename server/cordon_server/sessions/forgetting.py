@@ -7,7 +7,8 @@ deployments that are over or that nobody knows, and what no legal hold keeps any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
@@ -17,7 +18,7 @@ from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.manifest import Manifest
 from cordon_server.authority.records import DeploymentRecord, State
 from cordon_server.authority.watchlist_records import EntryRecord
-from cordon_server.domain import CordonError, StorageFull
+from cordon_server.domain import CordonError
 from cordon_server.matches.records import MatchRecord
 from cordon_server.sessions.deployment import DeploymentOpener, OpenDeployment
 from cordon_server.sessions.holds import Holds
@@ -83,34 +84,23 @@ class Forgetting:
         """Writes down the lists that were armed since; forgets what was kept for long enough."""
         for record in await self._deployments.all_in(State.ARMED):
             if self._written.get(record.deployment_id) != record.arm_time:
-                await self._try(self.write_down, record)
+                with _told("list.not_written_down", record.deployment_id):
+                    await self.write_down(record)
         if self._clock() - self._looked >= OLD_LOOKED_EVERY:
-            await self._forget_old()
+            with _told("manifest.not_forgotten"):
+                await self._manifest.forget_old()
+                self._looked = self._clock()
         for opened in self._live.open_deployments:
             await self._forget_matches(opened)
-
-    async def _forget_old(self) -> None:
-        """A full disk ends nothing here: it is tried again."""
-        try:
-            await self._manifest.forget_old()
-            self._looked = self._clock()
-        except StorageFull as error:
-            log.error("manifest.not_forgotten", error=error.message)
 
     async def _forget_matches(self, opened: OpenDeployment) -> None:
         """Deletes the matches that have been kept for as long as their class allows (R4); of those
         that are held the copy stays."""
-        try:
+        with _told("match.not_forgotten", opened.record.deployment_id):
             for record in await self._classes.over(opened, self._clock()):
                 await self._holds.refresh(opened, record.match_id)
                 await self._recorder.record(_forgotten(opened, record))
                 await opened.log.purge(record.match_id)
-        except CordonError as error:
-            log.error(
-                "match.not_forgotten",
-                deployment=opened.record.deployment_id,
-                error=error.message,
-            )
 
     async def write_down(self, record: DeploymentRecord) -> None:
         """Writes down who is on the list of a deployment (R3)."""
@@ -119,19 +109,13 @@ class Forgetting:
         self._written[record.deployment_id] = record.arm_time
 
     async def before_end(self, opened: OpenDeployment) -> None:
-        """Saves what outlives a deployment: its list's names, and what is held of its matches."""
-        await self._manifest.keep(opened.record.deployment_id, await _entries(opened))
-        await self._holds.refresh(opened)
-
-    async def _try(
-        self,
-        act: Callable[[DeploymentRecord], Coroutine[None, None, None]],
-        record: DeploymentRecord,
-    ) -> None:
-        try:
-            await act(record)
-        except CordonError as error:
-            log.error("list.not_written_down", deployment=record.deployment_id, error=error.message)
+        """Saves what outlives a deployment, as far as that can be: its list's names, and what is
+        held of its matches."""
+        name = opened.record.deployment_id
+        with _told("list.not_written_down", name):
+            await self._manifest.keep(name, await _entries(opened))
+        with _told("match.not_kept", name):
+            await self._holds.refresh(opened)
 
     def _why_not(self, name: str, record: DeploymentRecord | None) -> str | None:
         """Why nothing of a deployment may be here; None where it may."""
@@ -158,6 +142,15 @@ class Forgetting:
         ):
             records += page
         return records
+
+
+@contextmanager
+def _told(event: str, deployment_id: str = "") -> Iterator[None]:
+    """What fails is told in the log, and keeps nothing else from going on."""
+    try:
+        yield
+    except CordonError as error:
+        log.error(event, deployment=deployment_id, error=error.message)
 
 
 def _forgotten(opened: OpenDeployment, record: MatchRecord) -> Act:

@@ -157,6 +157,28 @@ async def test_a_hold_keeps_a_match_in_its_newest_state_and_nothing_else(
     assert held.pictures == (b"probe of s-1",)
 
 
+@pytest.mark.serves("R3", "R4")
+async def test_what_cannot_be_written_of_lists_keeps_nothing_else_from_its_time(
+    room: Room, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> int:
+        raise StorageFull("there is no room left for registry")
+
+    opened = await room.matched(2)
+    await room.holds.place("case-2", opened, 2, "a complaint", OFFICER, dry_run=False)
+    monkeypatch.setattr(Manifest, "forget_old", full)
+    monkeypatch.setattr(Manifest, "keep", full)
+    await decide(opened, 2, Decision.TRUE, clock)
+
+    clock.advance(hours=6)
+    await room.forgetting.look()
+    assert await room.kept(opened) == [2]
+    await room.site.end()
+
+    held = await room.holds.held("case-2")
+    assert held.record["match"]["adjudication"]["decision"] == "true"
+
+
 HOURS = st.floats(-30, 30, allow_nan=False)
 JUDGEMENTS = st.sampled_from([None, *Decision])
 
