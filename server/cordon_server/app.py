@@ -270,6 +270,8 @@ async def running(
         guarding = [
             tasks.create_task(each) for each in (calls.run(), certificate.watch(), audit.run())
         ]
+        # While nobody can call: what is being made would look like what a kill has left.
+        await life.forgetting.clear_up()
         await server.start()
         await enrolling.start()
         log.info("server.policy", policy=policy.name, digest=policy.digest.hex())
@@ -281,7 +283,6 @@ async def running(
         )
 
         await asyncio.to_thread(warm_up, models, settings)
-        await life.forgetting.clear_up()
         await life.stops.settle()
         live.start()
         guarding += [
