@@ -60,7 +60,8 @@ class Forgetting:
         self._looked = datetime.min.replace(tzinfo=clock().tzinfo)
 
     async def clear_up(self) -> None:
-        """Removes what must not be here any more; before anything is opened (R2).
+        """Removes what must not be here any more; before anything is opened (R2). A full record
+        keeps nothing of it.
 
         Raises `StorageDamaged` where something cannot be removed: the server does not start beside
         biometrics that it should have forgotten.
@@ -69,7 +70,8 @@ class Forgetting:
         for name in sorted(self._opener.kept()):
             if (why := self._why_not(name, known.get(name))) is not None:
                 log.warning("deployment.cleared_up", deployment=name, why=why)
-                await self._record(name, why)
+                with _told("erasure.not_recorded", name):
+                    await self._record(name, why)
                 await asyncio.to_thread(self._opener.erase, name)
         for hold_id in await self._holds.remove_strays():
             log.warning("hold.cleared_up", hold=hold_id)

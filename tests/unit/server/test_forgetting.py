@@ -251,6 +251,16 @@ async def test_a_restored_backup_of_what_ended_is_removed_at_the_next_start(room
 
 
 @pytest.mark.serves("R2")
+async def test_a_full_record_does_not_keep_what_a_start_removes(room: Room) -> None:
+    room.site.opener.keyring.get_or_make(Label.DEPLOYMENT, "unheard-of")
+    room.acts.room = 0
+
+    await room.forgetting.clear_up()
+
+    assert room.site.opener.kept() == set()
+
+
+@pytest.mark.serves("R2")
 async def test_what_nobody_can_read_any_more_is_removed_and_said(room: Room) -> None:
     await room.site.draft("market", "north")
     await room.site.live.close()
