@@ -188,7 +188,8 @@ class Prover:
                 while_armed = await asyncio.to_thread(self._search, needles)
             finally:
                 await environment.close()
-            with TemporaryDirectory(prefix="proof-", dir=self._data) as folder:
+            # Among the deployments, where a start removes what a kill has left of it.
+            with TemporaryDirectory(prefix="proof-", dir=self._opener.folder) as folder:
                 copy = Path(folder) / name
                 await asyncio.to_thread(shutil.copytree, self._opener.folder / name, copy)
                 key = self._opener.keyring.get(Label.DEPLOYMENT, name)
