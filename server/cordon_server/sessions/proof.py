@@ -22,11 +22,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from cordon_server.authority.watchlist_records import REFERENCE_IMAGES, REFERENCES
-from cordon_server.domain import Frame, InvalidInput, Quality, Template
+from cordon_server.domain import Frame, InvalidInput, NotReady, Template
 from cordon_server.gallery import Gallery, Reference
 from cordon_server.matches.records import MATCH_IMAGES
 from cordon_server.operations.needles import Kind, Needles, search_files
-from cordon_server.recognition.scheduler import FrameFate, Outcome, Scheduler
+from cordon_server.recognition.scheduler import Outcome, Scheduler
 from cordon_server.sessions.deployment import TABLES, DeploymentOpener
 from cordon_server.store.environment import Table, Transaction
 from cordon_server.store.keyring import Label
@@ -49,8 +49,6 @@ class Seen(Protocol):
 
     @property
     def template(self) -> Template: ...
-    @property
-    def quality(self) -> Quality: ...
     @property
     def face_jpeg(self) -> bytes: ...
     @property
@@ -160,7 +158,8 @@ class Prover:
         return [await loop.run_in_executor(own, self._examiner.examine, each) for each in pictures]
 
     async def prove(self, pictures: Sequence[bytes]) -> Proof:
-        """The proof; raises as `examine` does."""
+        """The proof; raises as `examine` does, and `NotReady` where recognition did not look at
+        every picture: what it has not seen it cannot have kept."""
         seen = await self.examine(pictures)
         async with self._proving:
             findings = await self._findings(pictures, seen)
@@ -227,12 +226,15 @@ class Prover:
             Reference(f"p-{at}", "0", each.template, "proof", None)
             for at, each in enumerate(listed)
         )
-        faces, probes = 0, list[bytes]()
-        for outcome in await self._outcomes(pictures, gallery):
-            if outcome.fate is FrameFate.PROCESSED and outcome.result is not None:
-                faces += outcome.result.counts.searched
-                probes += [each.probe_jpeg for each in outcome.result.sightings]
-        return faces, probes
+        outcomes = await self._outcomes(pictures, gallery)
+        results = [each.result for each in outcomes if each.result and each.result.counts.searched]
+        if len(results) < len(pictures):
+            raise NotReady(
+                f"recognition looked at {len(results)} of the {len(pictures)} faces: nothing is "
+                "proven of the others; try again when less is going on, or with other pictures"
+            )
+        probes = [each.probe_jpeg for result in results for each in result.sightings]
+        return sum(result.counts.searched for result in results), probes
 
     async def _outcomes(self, pictures: Sequence[bytes], gallery: Gallery) -> list[Outcome]:
         loop, outcomes = asyncio.get_running_loop(), asyncio.Queue[Outcome](len(pictures))
