@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,11 +22,14 @@ from cordon_client.cli import (
     new_app,
     run,
 )
+from cordon_client.identity import write_private
 from cordon_client.names import hold_name, parse_match, short
 from cordon_client.output import Format, emit, talk
 from cordon_client.times import moment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cordon_client.identity import ClientIdentity
 
 app = new_app(
@@ -189,12 +191,10 @@ async def _show(identity: ClientIdentity, name: str, pictures: Path | None, outp
     emit([record], DETAILS, output, single=True)
 
 
-def _write(folder: Path, name: str, pictures: Any) -> None:
+def _write(folder: Path, name: str, pictures: Sequence[bytes]) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number, jpeg in enumerate(pictures, 1):
-        file = folder / f"{name}-{number}.jpg"
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
-            opened.write(jpeg)
+        write_private(folder / f"{name}-{number}.jpg", jpeg)
     talk(f"{len(pictures)} pictures are in {folder}; remove them when they have served.")
 
 
