@@ -80,10 +80,10 @@ async def _prove(
     if request.validate_only:
         talk("It could be proven with these pictures; nothing was changed.")
         return
-    if file is not None:
-        _write(file, response.note)
     findings = json.loads(response.note.splitlines()[1])
     print(json.dumps({**findings, "note": response.note}, indent=2))
+    if file is not None:
+        _write(file, response.note)
     if not response.is_forgotten:
         raise ClientError(
             "Something was found that should not be there, or could not be shown to be gone.",
