@@ -64,11 +64,7 @@ class WrappingSecrets:
 
     def all(self) -> list[Secret]:
         """What the slots hold, oldest first; one that was torn holds nothing."""
-        try:
-            content = self._file.read_bytes()
-        except OSError as error:
-            raise StorageDamaged(f"{self._file} cannot be read ({error})") from error
-        found = (_parsed(content[at : at + SLOT_BYTES]) for at in _offsets())
+        found = map(_parsed, self._contents())
         return sorted((each for each in found if each), key=lambda each: each.generation)
 
     def add(self, after: int) -> Secret:
@@ -85,7 +81,10 @@ class WrappingSecrets:
                 overwrite(self._file, at, bytes(SLOT_BYTES))
 
     def _contents(self) -> list[bytes]:
-        content = self._file.read_bytes()
+        try:
+            content = self._file.read_bytes()
+        except OSError as error:
+            raise StorageDamaged(f"{self._file} cannot be read ({error})") from error
         return [content[at : at + SLOT_BYTES] for at in _offsets()]
 
 
