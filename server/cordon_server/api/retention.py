@@ -44,8 +44,8 @@ class RetentionServicer(retention_pb2_grpc.RetentionServiceServicer):
             start_time=convert.timestamp(record.start_time),
             end_time=convert.timestamp(record.end_time),
         )
-        if record.ended_time is not None:
-            answer.erase_time.CopyFrom(convert.timestamp(record.ended_time))
+        if record.erase_time is not None:
+            answer.erase_time.CopyFrom(convert.timestamp(record.erase_time))
         listed = await self._manifest.find(record.deployment_id, request.external_ref)
         if listed is not None:
             answer.was_listed = True

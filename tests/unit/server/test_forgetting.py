@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cordon.v1 import retention_pb2
+from cordon_server.api.retention import RetentionServicer
 from cordon_server.authority.clock import CLOCK
 from cordon_server.authority.manifest import MANIFEST, Manifest
 from cordon_server.authority.records import CAMERAS, DEPLOYMENTS, State
@@ -24,7 +27,7 @@ from cordon_server.matches.records import (
     found_match,
     match_key,
 )
-from cordon_server.sessions.deployment import TABLES, OpenDeployment
+from cordon_server.sessions.deployment import TABLES, DeploymentOpener, OpenDeployment
 from cordon_server.sessions.forgetting import Forgetting
 from cordon_server.sessions.holds import HOLDS, Holds
 from cordon_server.sessions.match_classes import MatchClasses
@@ -229,6 +232,36 @@ async def test_a_list_is_written_down_when_it_is_armed_and_stays_told_after_its_
     assert listed is not None
     assert listed.category == "wanted"
     assert not (room.folder / "deployments" / "market").exists()
+
+
+@pytest.mark.serves("R3")
+async def test_who_asks_hears_of_the_destruction_once_it_has_taken_place(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none: Any = None
+    servicer = RetentionServicer(
+        room.site.deployments, room.site.live, room.manifest, room.holds, none, none
+    )
+
+    async def told() -> retention_pb2.CheckListedResponse:
+        request = retention_pb2.CheckListedRequest(parent="deployments/market", external_ref="s-1")
+        return await servicer.CheckListed(request, none)
+
+    def broken(*_: object) -> None:
+        raise StorageDamaged("it could not be erased")
+
+    await room.matched()
+    with monkeypatch.context() as patched:
+        patched.setattr(DeploymentOpener, "erase", broken)
+        with pytest.raises(StorageDamaged):
+            await room.site.end()
+    before = await told()
+    await room.site.stops.settle()
+    after = await told()
+
+    assert before.was_listed
+    assert not before.HasField("erase_time")
+    assert after.HasField("erase_time")
 
 
 @pytest.mark.serves("R2")
