@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from cordon.v1 import match_pb2
+from cordon.v1 import deployment_pb2, match_pb2
 from cordon.v1 import measurement_pb2 as pb
+from cordon_server.api.deployments import DeploymentServicer
 from cordon_server.api.matches import MatchServicer
 from cordon_server.api.measurement import MeasurementServicer
 from cordon_server.domain import CordonError
@@ -71,6 +72,33 @@ async def test_a_case_looks_like_a_match_to_operators_and_is_reported_to_supervi
     assert images.probes[0].jpeg == b"face of " + picture(12)
     report = await measurement.GetShiftReport(pb.GetShiftReportRequest(parent=PARENT), CONTEXT)
     assert not report.results
+
+
+@pytest.mark.serves("R27")
+async def test_a_deployment_counts_as_many_matches_as_people_see(live_site: LiveSite) -> None:
+    await streaming(live_site)
+    await MeasurementServicer(live_site.live, clock=live_site.clock).SeedCase(a_case(), CONTEXT)
+    unused = cast(Any, None)
+    servicer = DeploymentServicer(
+        live_site.deployments,
+        live_site.live,
+        live_site.moves,
+        live_site.stops,
+        unused,
+        unused,
+        unused,
+        publisher=unused,
+        threshold_default=0.5,
+        check_user=unused,
+        on_assigned=unused,
+    )
+    matches = MatchServicer(live_site.live, unused, no_ceiling(), subscribers_max=3)
+    sit_down("anna")
+
+    shown = await servicer.GetDeployment(deployment_pb2.GetDeploymentRequest(name=PARENT), CONTEXT)
+
+    listed = await matches.ListMatches(match_pb2.ListMatchesRequest(parent=PARENT), CONTEXT)
+    assert shown.deployment.match_count == len(listed.matches) == 2
 
 
 @pytest.mark.serves("R27")
