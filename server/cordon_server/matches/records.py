@@ -252,6 +252,11 @@ def person_key(match_id: int, user_id: str) -> bytes:
     return match_key(match_id) + user_id.encode()
 
 
+def match_of(key: bytes) -> bytes:
+    """The key of the match that something belongs to."""
+    return key[:8]
+
+
 def head_of(txn: Transaction) -> int:
     """The newest sequence; 0 when there is none."""
     return int.from_bytes(txn.last_key(REVISIONS) or b"", "big")

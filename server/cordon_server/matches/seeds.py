@@ -26,6 +26,7 @@ from cordon_server.matches.records import (
     SeedRecord,
     SeedResultRecord,
     match_key,
+    match_of,
 )
 from cordon_server.store.environment import Environment, Transaction
 
@@ -109,10 +110,16 @@ class SeededCases:
         )
 
     async def report(self, since: datetime | None) -> list[OperatorResult]:
-        """How each person judged known cases since then, or in all, by user."""
+        """How each person judged known cases since then, or in all, by user.
+
+        Of cases that wait for another judgement nothing: whoever asks may be the one to make it,
+        and would learn what the first reviewer holds (R11).
+        """
 
         def act(txn: Transaction) -> list[SeedResultRecord]:
-            return [result for _, result in txn.scan(SEED_RESULTS)]
+            return [
+                result for key, result in txn.scan(SEED_RESULTS) if not _waits(txn, match_of(key))
+            ]
 
         results = [
             result
@@ -161,6 +168,12 @@ def operator_result(user_id: str, results: list[SeedResultRecord]) -> OperatorRe
         undecided=rate(undecided, len(results)),
         errors=rate(missed + accepted, len(results)),
     )
+
+
+def _waits(txn: Transaction, key: bytes) -> bool:
+    """Whether a match is there and not decided."""
+    record = txn.get(MATCHES, key)
+    return record is not None and record.adjudication is None
 
 
 def _real_matches(txn: Transaction) -> list[MatchRecord]:

@@ -130,3 +130,20 @@ async def test_the_report_measures_each_person_on_what_he_judged_of_others_cases
     for match in ids:
         await matches.log.purge(match)
     assert await placed.report(None) == [anna, ben]
+
+
+@pytest.mark.serves("R11")
+async def test_the_report_tells_nothing_of_a_case_that_another_has_to_judge(
+    matches: Matches, environment: Environment, clock: Clock
+) -> None:
+    placed = cases(matches, environment, clock)
+    case = await placed.place(CASE, "ed")
+    await judge(matches, case, ANNA, F)
+
+    assert await placed.report(None) == []
+
+    await judge(matches, case, SUE, T)
+    assert [(each.user_id, each.missed.count) for each in await placed.report(None)] == [
+        ("anna", 1),
+        ("sue", 0),
+    ]
