@@ -61,9 +61,7 @@ class ReceiptServicer(receipt_pb2_grpc.ReceiptServiceServicer):
         reviewer = the_reviewer()
 
         async def act() -> receipt_pb2.LookUpReceiptResponse:
-            record = await self._receipts.look_up(
-                request.code, reviewer, dry_run=request.validate_only
-            )
+            record = await self._receipts.look_up(request.code, reviewer)
             deployment = await self._deployments.get(record.deployment_id)
             response = receipt_pb2.LookUpReceiptResponse(
                 match=f"deployments/{record.deployment_id}/matches/{record.match_id}",

@@ -96,14 +96,14 @@ class Receipts:
         await self._registry.write(lambda txn: _put(txn, key, record))
         return code
 
-    async def look_up(self, typed: str, reviewer: Reviewer, *, dry_run: bool) -> ReceiptRecord:
-        """What a code stands for. Raises `InvalidInput` for what cannot be a code, `NotFound`."""
+    async def look_up(self, typed: str, reviewer: Reviewer) -> ReceiptRecord:
+        """What a code stands for: on record also where it is asked for trial, for it is told all
+        the same. Raises `InvalidInput` for what cannot be a code, `NotFound`."""
         key = await self._key(read_code(typed))
         record = await self._registry.read(lambda txn: txn.get(RECEIPTS, key))
         if record is None:
             raise NotFound("no receipt has this code; a newer one of the same match replaces it")
-        if not dry_run:
-            await self._record("match.receipt_read", AuditClass.DISCLOSURE, record, reviewer)
+        await self._record("match.receipt_read", AuditClass.DISCLOSURE, record, reviewer)
         return record
 
     async def note(

@@ -130,15 +130,15 @@ async def test_a_code_leads_to_what_when_and_what_came_of_it(
     receipts: Receipts, acts: KeptActs, clock: Clock
 ) -> None:
     code = await issue(receipts)
-    before = await receipts.look_up(code.lower(), BEN, dry_run=False)
+    before = await receipts.look_up(code.lower(), BEN)
     await receipts.note("market", DECIDED, Outcome.STOPPED_WRONG)
-    after = await receipts.look_up(code, BEN, dry_run=True)
+    after = await receipts.look_up(code, BEN)
 
     assert (before.deployment_id, before.match_id, before.camera_id) == ("market", 7, "north")
     assert (before.captured_at, before.issue_time) == (NOON, clock.now)
     assert (before.decision, before.outcome) == (Decision.TRUE, None)
     assert after.outcome is Outcome.STOPPED_WRONG
-    assert acts.actions == ["match.receipt", "match.receipt_read"]
+    assert acts.actions == ["match.receipt", "match.receipt_read", "match.receipt_read"]
     assert acts.acts[0].facts == {"match": 7}
     assert acts.acts[1].personal == {"person": "ben"}
 
@@ -166,8 +166,8 @@ async def test_the_same_request_gives_the_same_code_and_another_makes_it_void(
 
     assert first == again != other
     with pytest.raises(NotFound):
-        await receipts.look_up(first, BEN, dry_run=False)
-    assert (await receipts.look_up(other, BEN, dry_run=False)).match_id == 7
+        await receipts.look_up(first, BEN)
+    assert (await receipts.look_up(other, BEN)).match_id == 7
 
 
 @pytest.mark.serves("R10")
@@ -188,5 +188,5 @@ async def test_a_trial_makes_no_code_and_what_cannot_be_recorded_none_either(
     acts.full.clear()
 
     with pytest.raises(NotFound):
-        await receipts.look_up(make_code(b"\x00" * 16, "market/7"), BEN, dry_run=False)
+        await receipts.look_up(make_code(b"\x00" * 16, "market/7"), BEN)
     assert acts.actions == []
