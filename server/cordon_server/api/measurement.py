@@ -126,7 +126,7 @@ async def _case(deployment: OpenDeployment, request: measurement_pb2.SeedCaseReq
     """The case as the deployment's own figures make it; raises what is wrong with it."""
     camera_id, entry_id = convert.last_part(request.camera), request.external_ref
     session = deployment.cameras.get(camera_id)
-    if session is None:
+    if session is None or session.newest is None:
         raise NotReady(
             f"camera {camera_id} is not streaming into this deployment, and a case there would be "
             "known for one; take a camera that is",
@@ -144,13 +144,15 @@ async def _case(deployment: OpenDeployment, request: measurement_pb2.SeedCaseReq
                 reason="ENROLLED_PICTURE",
                 field="image",
             )
+    frame_sequence, captured_at = session.newest
     return Case(
         entry_id=entry_id,
         category=entry.category,
         reference_id=references[0].reference_id,
         threshold=deployment.record.threshold if entry.threshold is None else entry.threshold,
         camera_id=camera_id,
-        frame_sequence=session.newest,
+        frame_sequence=frame_sequence,
+        captured_at=captured_at,
         probe_jpeg=examined.face_jpeg,
         quality=examined.quality,
         is_true=request.same_person,

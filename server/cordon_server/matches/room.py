@@ -65,7 +65,7 @@ def open_matches(
         recorder=recorder,
         clock=clock,
     )
-    seeds = SeededCases(log, environment, clock=clock)
+    seeds = SeededCases(log, environment)
     volunteers = Volunteers(
         environment, deployment_id=deployment_id, recorder=recorder, clock=clock
     )

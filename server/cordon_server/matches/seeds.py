@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 
 from cordon_server.domain import Box, Candidate, Frame, Quality, Sighting
@@ -37,8 +36,6 @@ LEAD = (0.1, 0.4)
 JITTER = 0.01
 """How far its figures lie beside those of the match that they are taken from."""
 OBSERVATIONS = (2, 6)
-AGE = timedelta(milliseconds=150)
-"""Between a picture and its match, about."""
 FACE_PER_EYES = 2.4
 """A face's width in distances between the eyes."""
 
@@ -54,6 +51,8 @@ class Case:
     camera_id: str
     frame_sequence: int
     """The camera's newest."""
+    captured_at: datetime
+    """When that was taken, by the camera's clock as all its frames."""
     probe_jpeg: bytes
     quality: Quality
     is_true: bool
@@ -82,20 +81,17 @@ class SeededCases:
         log: MatchLog,
         environment: Environment,
         *,
-        clock: Callable[[], datetime],
         chance: random.Random | None = None,
     ) -> None:
         """`chance` picks what nobody may foresee; the system's own where None."""
         self._log = log
         self._environment = environment
-        self._clock = clock
         self._chance = chance or secrets.SystemRandom()
 
     async def place(self, case: Case, user_id: str) -> int:
         """Puts a case into the log, in the figures of the matches that are there; its match."""
         real = await self._environment.read(_real_matches)
-        taken_at = self._clock() - AGE * self._chance.uniform(0.7, 1.5)
-        frame = Frame(case.camera_id, case.frame_sequence, taken_at, 0.0, b"")
+        frame = Frame(case.camera_id, case.frame_sequence, case.captured_at, 0.0, b"")
         sighting = self._sighting(case, real)
         (match_id,) = await self._log.append(
             frame, (sighting,), seed=SeedRecord(case.is_true, user_id)

@@ -95,6 +95,8 @@ class CameraSession:
         self._under_way = 0
         self._untold = 0
         self._newest = 0
+        self.newest: tuple[int, datetime] | None = None
+        """Number and time of the newest frame that it was to work on; None before the first."""
         self._is_draining = False
         self._last: Halted | None = None
         self._mailbox: Mailbox | None = None
@@ -111,11 +113,6 @@ class CameraSession:
     def is_over(self) -> bool:
         """Whether it is closed and nothing of it is in work any more."""
         return self.is_closed and not self._under_way
-
-    @property
-    def newest(self) -> int:
-        """The sequence of its newest frame; 0 before the first."""
-        return self._newest
 
     def attach(self, mailbox: Mailbox) -> None:
         """Where offered frames go."""
@@ -150,6 +147,7 @@ class CameraSession:
         if (error := check_clock(frame.captured_at, now, self._clock_skew_max)) is not None:
             self.answer(Outcome(frame, FrameFate.REJECTED, error=error))
             return
+        self.newest = frame.sequence, frame.captured_at
         assert self._mailbox is not None
         try:
             self._mailbox.put(frame)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
 from cordon.v1 import deployment_pb2, match_pb2
 from cordon.v1 import measurement_pb2 as pb
+from cordon_server.api.convert import timestamp
 from cordon_server.api.deployments import DeploymentServicer
 from cordon_server.api.matches import MatchServicer
 from cordon_server.api.measurement import MeasurementServicer
@@ -20,6 +22,8 @@ from tests.unit.server.rooms import NOON, a_frame, picture
 from tests.unit.server.test_match_servicer import CONTEXT, sit_down
 
 PARENT = "deployments/market"
+CAMERA_TIME = NOON + timedelta(seconds=9)
+"""Its clock is ahead."""
 
 
 def a_case(**changed: object) -> pb.SeedCaseRequest:
@@ -39,7 +43,7 @@ async def streaming(site: LiveSite) -> CameraSession:
     """An armed deployment with one match and a camera that streams into it."""
     await site.armed()
     session = await site.connect()
-    session.offer(a_frame(7), NOON)
+    session.offer(a_frame(7, captured_at=CAMERA_TIME), NOON)
     site.answered("north", "s-1")
     await heard(session)
     sit_down("sue", PersonRole.SUPERVISOR)
@@ -66,6 +70,7 @@ async def test_a_case_looks_like_a_match_to_operators_and_is_reported_to_supervi
         field.name for field, _ in real.ListFields()
     ]
     assert case.frame_sequence == 7
+    assert case.captured_at == real.captured_at == timestamp(CAMERA_TIME)
     images = await matches.GetMatchImages(
         match_pb2.GetMatchImagesRequest(name=placed.match), CONTEXT
     )

@@ -26,6 +26,7 @@ from cordon_server.store.environment import Environment
 from tests.unit.server.matching import ANNA, BEN, DEPLOYMENT, SUE
 from tests.unit.server.rooms import (
     MODEL,
+    NOON,
     QUALITY,
     Clock,
     KeptActs,
@@ -36,7 +37,10 @@ from tests.unit.server.rooms import (
 
 T, F, U = Decision.TRUE, Decision.FALSE, Decision.UNDECIDED
 WHY = {T: Ground.FEATURES_AGREE, F: Ground.FEATURES_DIFFER, U: Ground.PICTURE_POOR}
-CASE = Case("s-1", "wanted", "0123456789abcdef", 0.5, "north", 41, b"a face", QUALITY, True)
+TAKEN_AT = NOON - timedelta(milliseconds=170)
+CASE = Case(
+    "s-1", "wanted", "0123456789abcdef", 0.5, "north", 41, TAKEN_AT, b"a face", QUALITY, True
+)
 
 
 @pytest.fixture
@@ -58,8 +62,8 @@ def matches(environment: Environment, clock: Clock) -> Matches:
     )
 
 
-def cases(matches: Matches, environment: Environment, clock: Clock, seed: int = 1) -> SeededCases:
-    return SeededCases(matches.log, environment, clock=clock, chance=random.Random(seed))
+def cases(matches: Matches, environment: Environment, seed: int = 1) -> SeededCases:
+    return SeededCases(matches.log, environment, chance=random.Random(seed))
 
 
 async def judge(matches: Matches, match: int, who: Reviewer, decision: Decision) -> None:
@@ -70,18 +74,19 @@ async def judge(matches: Matches, match: int, who: Reviewer, decision: Decision)
 
 @pytest.mark.serves("R27")
 async def test_a_case_is_a_match_in_every_field_and_among_the_real_ones_in_every_figure(
-    matches: Matches, environment: Environment, clock: Clock
+    matches: Matches, environment: Environment
 ) -> None:
     real = [0.61, 0.66, 0.72, 0.81]
     await matches.log.append(a_frame(40), [a_sighting(f"s-{n}", n) for n in real])
-    placed = cases(matches, environment, clock)
+    placed = cases(matches, environment)
 
     for _ in range(20):
         case = await matches.log.get(await placed.place(CASE, "sue"))
 
         assert set(case.__struct_fields__) == set(MatchRecord.__struct_fields__)
         assert (case.entry_id, case.category, case.camera_id) == ("s-1", "wanted", "north")
-        assert (case.revision, case.model_id, case.frame_sequence) == (0, MODEL, 41)
+        assert (case.revision, case.model_id) == (0, MODEL)
+        assert (case.frame_sequence, case.captured_at) == (41, TAKEN_AT)
         assert min(abs(case.score - score) for score in real) <= 0.01
         assert case.score not in real
         assert case.score >= 0.5
@@ -92,10 +97,10 @@ async def test_a_case_is_a_match_in_every_field_and_among_the_real_ones_in_every
 
 
 async def test_where_there_is_no_match_yet_a_case_lies_above_the_threshold(
-    matches: Matches, environment: Environment, clock: Clock
+    matches: Matches, environment: Environment
 ) -> None:
     for threshold in (0.3, 0.5, 0.9):
-        placed = cases(matches, environment, clock, seed=int(threshold * 10))
+        placed = cases(matches, environment, seed=int(threshold * 10))
         case = await matches.log.get(await placed.place(replace(CASE, threshold=threshold), "sue"))
         assert case.score >= threshold + 0.01
 
@@ -104,7 +109,7 @@ async def test_where_there_is_no_match_yet_a_case_lies_above_the_threshold(
 async def test_the_report_measures_each_person_on_what_he_judged_of_others_cases(
     matches: Matches, environment: Environment, clock: Clock
 ) -> None:
-    placed = cases(matches, environment, clock)
+    placed = cases(matches, environment)
     truths = [True, True, False, False]
     ids = [await placed.place(replace(CASE, is_true=is_true), "sue") for is_true in truths]
     (real,) = await matches.log.append(a_frame(50), (a_sighting("s-2"),))
@@ -134,9 +139,9 @@ async def test_the_report_measures_each_person_on_what_he_judged_of_others_cases
 
 @pytest.mark.serves("R11")
 async def test_the_report_tells_nothing_of_a_case_that_another_has_to_judge(
-    matches: Matches, environment: Environment, clock: Clock
+    matches: Matches, environment: Environment
 ) -> None:
-    placed = cases(matches, environment, clock)
+    placed = cases(matches, environment)
     case = await placed.place(CASE, "ed")
     await judge(matches, case, ANNA, F)
 
