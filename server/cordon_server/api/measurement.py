@@ -132,9 +132,17 @@ async def _case(deployment: OpenDeployment, request: measurement_pb2.SeedCaseReq
             "known for one; take a camera that is",
             reason="NOT_STREAMING",
         )
-    entry, references = await deployment.watchlist.get(entry_id)
+    _, references = await deployment.watchlist.get(entry_id)
     if not references:
         raise NotFound(f"entry {entry_id} has no picture to compare with")
+    candidate = deployment.gallery.candidate_of(entry_id, references[0].reference_id)
+    if candidate is None or candidate.category == VOLUNTEER:
+        raise InvalidInput(
+            f"{entry_id} is never an alert now, as a volunteer or until the entry is approved, and "
+            "a case would be known for one; take another entry",
+            reason="NEVER_AN_ALERT",
+            field="external_ref",
+        )
     point = (request.face_point.x, request.face_point.y) if request.HasField("face_point") else None
     examined = await deployment.watchlist.examine(request.image, point)
     for reference in references:
@@ -146,10 +154,7 @@ async def _case(deployment: OpenDeployment, request: measurement_pb2.SeedCaseReq
             )
     frame_sequence, captured_at = session.newest
     return Case(
-        entry_id=entry_id,
-        category=entry.category,
-        reference_id=references[0].reference_id,
-        threshold=deployment.record.threshold if entry.threshold is None else entry.threshold,
+        candidate=candidate,
         camera_id=camera_id,
         frame_sequence=frame_sequence,
         captured_at=captured_at,

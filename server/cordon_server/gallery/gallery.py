@@ -19,7 +19,7 @@ from cordon_server.domain import Candidate, Template
 from cordon_server.gallery.exact import ExactTier, Hits
 from cordon_server.gallery.groups import GroupTier, ProductProposer, Proposer, build_groups
 from cordon_server.gallery.hnsw import build_graph
-from cordon_server.gallery.rows import Reference, Rows, RowStore
+from cordon_server.gallery.rows import Reference, Rows, RowStore, Subject
 
 CROSSOVER = 10_000
 """References above which the index answers.
@@ -118,9 +118,15 @@ class Gallery:
             return [None] * len(probes)
         hits = tier.search(rows, probes)
         return [
-            self._candidate(rows, int(row), float(score), float(other))
+            self._found(rows, int(row), float(score), float(other))
             for row, score, other in zip(hits.rows, hits.scores, hits.others, strict=True)
         ]
+
+    def candidate_of(self, entry_id: str, reference_id: str) -> Candidate | None:
+        """What a search would say of an entry that it found by this reference, score and margin 1;
+        None where it would find none. For the thread that changes the gallery."""
+        subject = self._store.subject(entry_id)
+        return None if subject is None else self._candidate(subject, reference_id, 1.0, 0.0)
 
     def similar(self, template: Template, count: int) -> list[tuple[str, str, float]]:
         """The `count` most similar references: (entry id, reference id, score), best first.
@@ -147,12 +153,17 @@ class Gallery:
     def _tier(self) -> Tier:
         return self._index or self._exact
 
-    def _candidate(self, rows: Rows, row: int, score: float, other: float) -> Candidate:
+    def _found(self, rows: Rows, row: int, score: float, other: float) -> Candidate:
         subject = rows.subjects[rows.subject_of[row]]
         assert subject is not None
+        return self._candidate(subject, rows.names[row][1], score, other)
+
+    def _candidate(
+        self, subject: Subject, reference_id: str, score: float, other: float
+    ) -> Candidate:
         return Candidate(
             entry_id=subject.entry_id,
-            reference_id=rows.names[row][1],
+            reference_id=reference_id,
             score=score,
             margin=score if other == -np.inf else score - other,
             threshold=self._threshold if subject.threshold is None else subject.threshold,

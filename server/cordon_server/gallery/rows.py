@@ -98,6 +98,11 @@ class RowStore:
     def __contains__(self, entry_id: object) -> bool:
         return entry_id in self._position
 
+    def subject(self, entry_id: str) -> Subject | None:
+        """What a candidate says of an entry; None where it is not listed."""
+        position = self._position.get(entry_id)
+        return None if position is None else self.now.subjects[position]
+
     def append(self, references: Iterable[Reference]) -> None:
         """Adds all of them at once, passing over those it has; raises `InvalidInput`, adding none,
         when one fails the gate. Amortised constant time for each."""

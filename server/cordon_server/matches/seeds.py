@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
@@ -44,10 +44,8 @@ FACE_PER_EYES = 2.4
 class Case:
     """What a supervisor knows the truth of: this face, taken for that entry, at that camera."""
 
-    entry_id: str
-    category: str
-    reference_id: str
-    threshold: float
+    candidate: Candidate
+    """That entry as recognition would find it; its score and margin are made up here."""
     camera_id: str
     frame_sequence: int
     """The camera's newest."""
@@ -130,19 +128,18 @@ class SeededCases:
 
     def _sighting(self, case: Case, real: list[MatchRecord]) -> Sighting:
         chance = self._chance
-        score = case.threshold + chance.uniform(*ABOVE_THRESHOLD)
-        margin = min(score, chance.uniform(*LEAD))
-        if like := [match for match in real if match.score >= case.threshold]:
+        entry = case.candidate
+        score = entry.threshold + chance.uniform(*ABOVE_THRESHOLD)
+        margin = chance.uniform(*LEAD)
+        if like := [match for match in real if match.score >= entry.threshold]:
             match = chance.choice(like)
-            score = max(case.threshold, match.score + chance.uniform(-JITTER, JITTER))
-            margin = min(score, match.margin + chance.uniform(0, JITTER))
+            score = max(entry.threshold, match.score + chance.uniform(-JITTER, JITTER))
+            margin = match.margin + chance.uniform(0, JITTER)
+        margin = min(score, max(margin, entry.margin_min + chance.uniform(0, JITTER)))
         width = case.quality.inter_eye_px * FACE_PER_EYES
         box = Box(chance.uniform(100, 1200), chance.uniform(80, 500), width, width * 1.3)
-        candidate = Candidate(
-            case.entry_id, case.reference_id, score, margin, case.threshold, case.category
-        )
         return Sighting(
-            candidate,
+            replace(entry, score=score, margin=margin),
             box,
             case.quality,
             case.probe_jpeg,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -91,6 +91,7 @@ def test_a_gallery_equals_a_search_through_everything(
 
     assert len(gallery) == len(plain.references)
     assert {each for each in "abcdef" if each in gallery} == plain.newest.keys()
+    assert {each for each in "abcdef" if gallery.candidate_of(each, "r")} == plain.newest.keys()
     for probe, candidate in zip(PROBES, gallery.search(PROBES), strict=True):
         scores = plain.scores(probe)
         if not scores:
@@ -106,6 +107,8 @@ def test_a_gallery_equals_a_search_through_everything(
         assert candidate.margin == pytest.approx(margin, abs=2e-6)
         assert candidate.threshold == (THRESHOLD if entry.threshold is None else entry.threshold)
         assert candidate.category == entry.category
+        named = gallery.candidate_of(candidate.entry_id, candidate.reference_id)
+        assert named == replace(candidate, score=1.0, margin=1.0)
         ranked = gallery.similar(Template(probe, MODEL), 3)
         wanted = sorted(scores.values(), reverse=True)[:3]
         assert [score for *_, score in ranked] == pytest.approx(wanted, abs=1e-6)

@@ -20,6 +20,7 @@ from cordon_server.sessions.camera import CameraSession
 from tests.unit.server.live_rooms import LiveSite, heard, no_ceiling
 from tests.unit.server.rooms import NOON, a_frame, picture
 from tests.unit.server.test_match_servicer import CONTEXT, sit_down
+from tests.unit.server.test_volunteers import enrol_volunteer
 
 PARENT = "deployments/market"
 CAMERA_TIME = NOON + timedelta(seconds=9)
@@ -39,9 +40,12 @@ def a_case(**changed: object) -> pb.SeedCaseRequest:
     return request
 
 
-async def streaming(site: LiveSite) -> CameraSession:
+async def streaming(site: LiveSite, *, with_volunteer: bool = False) -> CameraSession:
     """An armed deployment with one match and a camera that streams into it."""
-    await site.armed()
+    opened = await site.draft("market", "north")
+    if with_volunteer:
+        await enrol_volunteer(opened)
+    await site.arm()
     session = await site.connect()
     session.offer(a_frame(7, captured_at=CAMERA_TIME), NOON)
     site.answered("north", "s-1")
@@ -112,6 +116,7 @@ async def test_a_deployment_counts_as_many_matches_as_people_see(live_site: Live
     [
         ({"camera": "cameras/south"}, "NOT_STREAMING"),
         ({"external_ref": "nobody"}, "NOT_FOUND"),
+        ({"external_ref": "v-1"}, "NEVER_AN_ALERT"),
         ({"image": picture(10)}, "ENROLLED_PICTURE"),
         ({"image": b"no face"}, "UNUSABLE_PICTURE"),
     ],
@@ -119,7 +124,7 @@ async def test_a_deployment_counts_as_many_matches_as_people_see(live_site: Live
 async def test_a_case_that_would_be_known_for_one_is_refused(
     live_site: LiveSite, changed: dict[str, object], reason: str
 ) -> None:
-    await streaming(live_site)
+    await streaming(live_site, with_volunteer=True)
     servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
 
     with pytest.raises(CordonError) as refused:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cordon_server.domain import Candidate
 from cordon_server.matches.places import Verdict
 from cordon_server.matches.records import (
     TABLES,
@@ -38,9 +39,8 @@ from tests.unit.server.rooms import (
 T, F, U = Decision.TRUE, Decision.FALSE, Decision.UNDECIDED
 WHY = {T: Ground.FEATURES_AGREE, F: Ground.FEATURES_DIFFER, U: Ground.PICTURE_POOR}
 TAKEN_AT = NOON - timedelta(milliseconds=170)
-CASE = Case(
-    "s-1", "wanted", "0123456789abcdef", 0.5, "north", 41, TAKEN_AT, b"a face", QUALITY, True
-)
+ENTRY = Candidate("s-1", "0123456789abcdef", 1.0, 1.0, 0.5, "wanted")
+CASE = Case(ENTRY, "north", 41, TAKEN_AT, b"a face", QUALITY, True)
 
 
 @pytest.fixture
@@ -96,12 +96,26 @@ async def test_a_case_is_a_match_in_every_field_and_among_the_real_ones_in_every
     assert (await matches.log.count(), await matches.log.count_alerts()) == (24, 4)
 
 
+async def test_a_case_is_what_recognition_would_say_of_its_entry(
+    matches: Matches, environment: Environment
+) -> None:
+    await matches.log.append(a_frame(40), [a_sighting("s-2")])  # With a margin of 0.25.
+    entry = replace(ENTRY, margin_min=0.3, look_alikes=("s-7", "s-8"))
+    placed = cases(matches, environment)
+
+    case = await matches.log.get(await placed.place(replace(CASE, candidate=entry), "sue"))
+
+    assert 0.3 <= case.margin <= case.score
+    assert case.look_alikes == ("s-7", "s-8")
+
+
 async def test_where_there_is_no_match_yet_a_case_lies_above_the_threshold(
     matches: Matches, environment: Environment
 ) -> None:
     for threshold in (0.3, 0.5, 0.9):
         placed = cases(matches, environment, seed=int(threshold * 10))
-        case = await matches.log.get(await placed.place(replace(CASE, threshold=threshold), "sue"))
+        entry = replace(ENTRY, threshold=threshold)
+        case = await matches.log.get(await placed.place(replace(CASE, candidate=entry), "sue"))
         assert case.score >= threshold + 0.01
 
 
