@@ -18,6 +18,7 @@ from cordon_server.matches.log import MatchLog
 from cordon_server.matches.rates import Rate, rate
 from cordon_server.matches.records import (
     MATCHES,
+    REVISIONS,
     SEED_RESULTS,
     SEEDS,
     Decision,
@@ -35,7 +36,10 @@ LEAD = (0.1, 0.4)
 """Its margin then."""
 JITTER = 0.01
 """How far its figures lie beside those of the match that they are taken from."""
-OBSERVATIONS = (2, 6)
+OBSERVATIONS = 2
+"""Its agreeing views then: as many as a track needs."""
+SHIFT = 20.0
+"""How far its middle lies from that of the match, in pixels."""
 FACE_PER_EYES = 2.4
 """A face's width in distances between the eyes."""
 
@@ -88,7 +92,7 @@ class SeededCases:
 
     async def place(self, case: Case, user_id: str) -> int:
         """Puts a case into the log, in the figures of the matches that are there; its match."""
-        real = await self._environment.read(_real_matches)
+        real = await self._environment.read(lambda txn: _like(txn, case.camera_id))
         frame = Frame(case.camera_id, case.frame_sequence, case.captured_at, 0.0, b"")
         sighting = self._sighting(case, real)
         (match_id,) = await self._log.append(
@@ -128,22 +132,26 @@ class SeededCases:
 
     def _sighting(self, case: Case, real: list[MatchRecord]) -> Sighting:
         chance = self._chance
-        entry = case.candidate
+        entry, observations = case.candidate, OBSERVATIONS
         score = entry.threshold + chance.uniform(*ABOVE_THRESHOLD)
         margin = chance.uniform(*LEAD)
+        middle = chance.uniform(150, 1200), chance.uniform(130, 500)
         if like := [match for match in real if match.score >= entry.threshold]:
             match = chance.choice(like)
             score = max(entry.threshold, match.score + chance.uniform(-JITTER, JITTER))
             margin = match.margin + chance.uniform(0, JITTER)
+            observations = match.observations
+            middle = (
+                match.box.x + match.box.width / 2 + chance.uniform(-SHIFT, SHIFT),
+                match.box.y + match.box.height / 2 + chance.uniform(-SHIFT, SHIFT),
+            )
         margin = min(score, max(margin, entry.margin_min + chance.uniform(0, JITTER)))
-        width = case.quality.inter_eye_px * FACE_PER_EYES
-        box = Box(chance.uniform(100, 1200), chance.uniform(80, 500), width, width * 1.3)
         return Sighting(
             replace(entry, score=score, margin=margin),
-            box,
+            _box(middle, case.quality),
             case.quality,
             case.probe_jpeg,
-            observations=chance.randint(*OBSERVATIONS),
+            observations=observations,
         )
 
 
@@ -169,5 +177,20 @@ def _waits(txn: Transaction, key: bytes) -> bool:
     return record is not None and record.adjudication is None
 
 
-def _real_matches(txn: Transaction) -> list[MatchRecord]:
-    return [record for key, record in txn.scan(MATCHES) if txn.get(SEEDS, key) is None]
+def _box(middle: tuple[float, float], quality: Quality) -> Box:
+    width = quality.inter_eye_px * FACE_PER_EYES
+    height = 1.3 * width
+    return Box(max(0.0, middle[0] - width / 2), max(0.0, middle[1] - height / 2), width, height)
+
+
+def _like(txn: Transaction, camera_id: str) -> list[MatchRecord]:
+    """The matches that recognition raised, each as it was at first: a case is never bettered. Those
+    of one camera where there are any, for others see other places, and others again stills."""
+    first = [
+        revision.match
+        for key, _ in txn.scan(MATCHES)
+        if txn.get(SEEDS, key) is None
+        and (revision := txn.get(REVISIONS, key)) is not None
+        and revision.match is not None
+    ]
+    return [match for match in first if match.camera_id == camera_id] or first

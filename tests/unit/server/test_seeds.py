@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cordon_server.domain import Candidate
+from cordon_server.domain import Box, Candidate
 from cordon_server.matches.places import Verdict
 from cordon_server.matches.records import (
     TABLES,
@@ -94,6 +94,23 @@ async def test_a_case_is_a_match_in_every_field_and_among_the_real_ones_in_every
         assert timedelta(0) < case.create_time - case.captured_at < timedelta(seconds=1)
     assert await matches.log.probes(case.match_id) == [b"a face"]
     assert (await matches.log.count(), await matches.log.count_alerts()) == (24, 4)
+
+
+async def test_a_case_begins_as_the_matches_of_its_camera_do(
+    matches: Matches, environment: Environment
+) -> None:
+    seen = replace(a_sighting("s-2"), box=Box(2000.0, 900.0, 60.0, 80.0), observations=1)
+    await matches.log.append(a_frame(40), [seen])
+    await matches.log.append(a_frame(42), [replace(seen, observations=9)], (1,))
+    await matches.log.append(a_frame(40, camera_id="south"), [a_sighting("s-3")])
+    placed = cases(matches, environment)
+
+    for _ in range(20):
+        case = await matches.log.get(await placed.place(CASE, "sue"))
+
+        assert case.observations == 1
+        assert abs(case.box.x + case.box.width / 2 - 2030) <= 20
+        assert abs(case.box.y + case.box.height / 2 - 940) <= 20
 
 
 async def test_a_case_is_what_recognition_would_say_of_its_entry(
