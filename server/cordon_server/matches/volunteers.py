@@ -7,6 +7,7 @@ listed person who passes is recognised (TPIR), on this day, at this camera.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,6 +59,8 @@ class Volunteers:
         self._clock = clock
         self._last: dict[tuple[str, str], datetime] = {}
         """When each volunteer was last recognised at each camera."""
+        self._passing = asyncio.Lock()
+        """Held from looking at the passes to writing one more."""
 
     async def seen(self, frame: Frame, sightings: Sequence[Sighting]) -> None:
         """Keeps which volunteers a frame shows, once a visit."""
@@ -85,10 +88,11 @@ class Volunteers:
                         field="pass_time",
                     )
 
-        await self._environment.read(look)
-        if not dry_run:
-            await self._recorder.record(self._act("volunteer.passed", record))
-            await self._environment.write(partial(_add, PASSES, record))
+        async with self._passing:
+            await self._environment.read(look)
+            if not dry_run:
+                await self._recorder.record(self._act("volunteer.passed", record))
+                await self._environment.write(partial(_add, PASSES, record))
 
     async def rates(self) -> list[HourlyRate]:
         """By camera and hour."""

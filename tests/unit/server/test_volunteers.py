@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from cordon.v1 import measurement_pb2 as pb
@@ -148,6 +150,27 @@ async def test_a_pass_that_would_measure_nothing_is_refused(
         await servicer.RecordPass(a_pass(**changed), CONTEXT)
 
     assert refused.value.reason == reason
+
+
+@pytest.mark.serves("R28")
+async def test_of_one_pass_that_two_people_declare_at_once_one_counts(
+    live_site: LiveSite,
+) -> None:
+    opened = await live_site.draft("market", "north")
+    await enrol_volunteer(opened)
+    await live_site.arm()
+    passed = opened.matches.volunteers.passed
+    record = VolunteerRecord("v-1", "north", NOON, "olga")
+
+    answers = await asyncio.gather(
+        passed(record, dry_run=False),
+        passed(msgspec.structs.replace(record, user_id="anna"), dry_run=False),
+        return_exceptions=True,
+    )
+
+    assert [getattr(answer, "reason", None) for answer in answers] == [None, "PASS_TOO_NEAR"]
+    (hour,) = await opened.matches.volunteers.rates()
+    assert hour.recognised.of == 1
 
 
 @pytest.mark.serves("R28")
