@@ -132,7 +132,8 @@ def outcome(
     """Record what came of a decided match; a later outcome takes the earlier one's place.
 
     OUTCOME is no-action, lost, stopped-wrong, stopped-confirmed, arrested or safeguarded.
-    Whoever was stopped wrongly is not taken for that person again in this deployment.
+    Whoever was stopped wrongly is not taken for that person again in this deployment, unless a
+    later outcome says otherwise.
 
     \b
     Example:

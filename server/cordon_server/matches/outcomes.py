@@ -48,7 +48,8 @@ class Outcomes:
         self, match_id: int, outcome: Outcome, reviewer: Reviewer, *, dry_run: bool
     ) -> MatchRecord:
         """Keeps what came of a match; whoever was stopped wrongly is not taken for that person
-        again. Raises `NotFound`, or `NotReady` before there is a decision (R10).
+        again, until a later outcome says otherwise. Raises `NotFound`, or `NotReady` before there
+        is a decision (R10).
 
         A known case takes an outcome like any other match, and it counts nowhere.
         """
@@ -68,6 +69,8 @@ class Outcomes:
             txn.put(OUTCOMES, key, OutcomeRecord(outcome, reviewer, self._clock()))
             if outcome is Outcome.STOPPED_WRONG and seed is None:
                 self._silencing.keep(txn, record)
+            else:
+                self._silencing.free(txn, record)
 
         async with self._log.changing:
             record, seed = await self._environment.read(look)

@@ -26,10 +26,12 @@ class Silencing:
         )
         self._kept: dict[int, SuppressedRecord] = {}
         """Written and not in memory yet."""
+        self._freed: dict[int, SuppressedRecord] = {}
+        """Deleted and in memory still."""
 
     def keep_decided(self, txn: Transaction, record: MatchRecord) -> None:
         """Writes, with a decision, that the face is not that person's, where it says so."""
-        if record.adjudication is not None and record.adjudication.decision is Decision.FALSE:
+        if _is_false(record):
             self.keep(txn, record)
 
     def keep(self, txn: Transaction, record: MatchRecord) -> None:
@@ -42,7 +44,22 @@ class Silencing:
             txn.put(SUPPRESSED, key, suppressed)
             self._kept[record.match_id] = suppressed
 
+    def free(self, txn: Transaction, record: MatchRecord) -> None:
+        """Deletes what an outcome that no longer holds has written; a decision that the match is
+        false stands."""
+        key = match_key(record.match_id)
+        suppressed = txn.get(SUPPRESSED, key)
+        if suppressed is not None and not _is_false(record):
+            txn.delete(SUPPRESSED, key)
+            self._freed[record.match_id] = suppressed
+
     def decided(self, record: MatchRecord) -> None:
         """What was written is on disk: from now on it counts."""
         if (kept := self._kept.pop(record.match_id, None)) is not None:
             self.faces.add(kept)
+        if (freed := self._freed.pop(record.match_id, None)) is not None:
+            self.faces.remove(freed)
+
+
+def _is_false(record: MatchRecord) -> bool:
+    return record.adjudication is not None and record.adjudication.decision is Decision.FALSE

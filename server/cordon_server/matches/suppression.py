@@ -43,8 +43,14 @@ class Suppressions:
 
     def add(self, record: SuppressedRecord) -> None:
         """From now on this face is not that person."""
-        vector = np.frombuffer(record.vector, dtype="<f4").astype(np.float32)
-        self._faces.setdefault(record.entry_id, []).append(vector)
+        self._faces.setdefault(record.entry_id, []).append(_vector(record))
+
+    def remove(self, record: SuppressedRecord) -> None:
+        """From now on this face may be that person again."""
+        faces, vector = self._faces.get(record.entry_id, []), _vector(record)
+        at = next((at for at, face in enumerate(faces) if np.array_equal(face, vector)), None)
+        if at is not None:
+            del faces[at]
 
     def silences(self, entry_id: str, vector: Vector | None, score: float) -> bool:
         """Whether a candidate for an entry is such a face; `score` is its with the entry."""
@@ -53,3 +59,7 @@ class Suppressions:
             return False
         likeness = max(float(face @ vector) for face in faces)
         return likeness >= SAME_FACE_MIN and likeness > score
+
+
+def _vector(record: SuppressedRecord) -> Vector:
+    return np.frombuffer(record.vector, dtype="<f4").astype(np.float32)

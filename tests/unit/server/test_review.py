@@ -381,6 +381,23 @@ async def test_an_outcome_needs_a_decision_and_may_be_replaced(desk: Desk) -> No
     assert outcomes == ["stopped_confirmed", "arrested"]
 
 
+async def test_a_corrected_outcome_silences_nobody_and_a_false_match_stays_silenced(
+    desk: Desk,
+) -> None:
+    record = desk.matches.outcomes.record
+    await desk.judge(ANNA, T)
+    await desk.judge(ANNA, F, await desk.raise_match())
+
+    silenced = []
+    for outcome in (Outcome.STOPPED_WRONG, Outcome.ARRESTED, Outcome.STOPPED_WRONG, Outcome.LOST):
+        for match in (1, 2):
+            await record(match, outcome, ANNA, dry_run=False)
+        silenced.append(len(desk.matches.silenced))
+
+    assert silenced == [2, 1, 2, 1]
+    assert len(desk.open().silenced) == 1
+
+
 async def test_decisions_stand_after_reopening(desk: Desk) -> None:
     await desk.judge(ANNA, F)
 
