@@ -16,7 +16,6 @@ from cordon_server.matches.places import Verdict
 from cordon_server.matches.records import (
     TABLES,
     Decision,
-    Ground,
     MatchRecord,
     Reviewer,
 )
@@ -24,7 +23,7 @@ from cordon_server.matches.room import Matches, open_matches
 from cordon_server.matches.seeds import Case, SeededCases
 from cordon_server.matches.views import ReviewRule, picture_id
 from cordon_server.store.environment import Environment
-from tests.unit.server.matching import ANNA, BEN, DEPLOYMENT, SUE
+from tests.unit.server.matching import ANNA, BEN, DEPLOYMENT, SUE, WHY, F, T, U
 from tests.unit.server.rooms import (
     MODEL,
     NOON,
@@ -36,8 +35,6 @@ from tests.unit.server.rooms import (
     open_environment,
 )
 
-T, F, U = Decision.TRUE, Decision.FALSE, Decision.UNDECIDED
-WHY = {T: Ground.FEATURES_AGREE, F: Ground.FEATURES_DIFFER, U: Ground.PICTURE_POOR}
 TAKEN_AT = NOON - timedelta(milliseconds=170)
 ENTRY = Candidate("s-1", "0123456789abcdef", 1.0, 1.0, 0.5, "wanted")
 CASE = Case(ENTRY, "north", 41, TAKEN_AT, b"a face", QUALITY, True)
