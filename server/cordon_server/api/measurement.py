@@ -36,7 +36,10 @@ class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
             case = await _case(deployment, request)
             if request.validate_only:
                 return measurement_pb2.SeedCaseResponse()
-            match_id = await deployment.matches.seeds.place(case, user_id)
+            async with deployment.logging:
+                # It may have been halted meanwhile, and nothing is logged after that (R13).
+                self._live.check_open(deployment)
+                match_id = await deployment.matches.seeds.place(case, user_id)
             return measurement_pb2.SeedCaseResponse(
                 match=f"deployments/{deployment_id}/matches/{match_id}"
             )

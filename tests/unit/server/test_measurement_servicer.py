@@ -133,6 +133,28 @@ async def test_a_case_that_would_be_known_for_one_is_refused(
     assert refused.value.reason == reason
 
 
+@pytest.mark.serves("R13")
+async def test_a_case_that_a_halt_overtakes_is_not_placed(
+    live_site: LiveSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await streaming(live_site)
+    opened = await live_site.live.opened("market")
+    examine = opened.watchlist.examine
+
+    async def halted_meanwhile(*given: Any) -> object:
+        await live_site.halt()
+        return await examine(*given)
+
+    monkeypatch.setattr(opened.watchlist, "examine", halted_meanwhile)
+    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
+
+    with pytest.raises(CordonError) as refused:
+        await servicer.SeedCase(a_case(), CONTEXT)
+
+    assert refused.value.reason == "NOT_ARMED"
+    assert opened.log.head == 1
+
+
 async def test_there_are_no_cases_where_nothing_is_armed(live_site: LiveSite) -> None:
     await live_site.draft("market", "north")
     sit_down("sue", PersonRole.SUPERVISOR)
