@@ -78,7 +78,8 @@ def claim(
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Take a match for two minutes, so that nobody else judges it, and save its pictures.
+    """Take a match for two minutes, so that nobody else judges it in your place, and save its
+    pictures.
 
     \b
     Example:
