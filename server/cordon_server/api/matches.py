@@ -67,9 +67,7 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
         self, request: match_pb2.GetMatchRequest, context: Context
     ) -> match_pb2.GetMatchResponse:
         deployment = await self._live.opened(convert.deployment_of(request.name))
-        record = await deployment.log.get(_sequence(request.name))
-        (match,) = await _told(deployment, [record], the_reviewer())
-        return match_pb2.GetMatchResponse(match=match)
+        return match_pb2.GetMatchResponse(match=await _now(deployment, request.name))
 
     async def ListMatches(  # noqa: N802  # gRPC's name
         self, request: match_pb2.ListMatchesRequest, context: Context
@@ -136,16 +134,16 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
             if not request.validate_only:
                 await self._receipts.note(deployment_id, view.record)
                 await self._ceiling.look(deployment)
-            return match_pb2.AdjudicateMatchResponse(
-                match=match_messages.match(view, deployment_id)
-            )
+            return match_pb2.AdjudicateMatchResponse()
 
-        return await once(
+        response = await once(
             deployment.ledger,
             request,
             match_pb2.AdjudicateMatchResponse(),
             act,
         )
+        response.match.CopyFrom(await _now(deployment, request.name))
+        return response
 
     async def RecordOutcome(  # noqa: N802  # gRPC's name
         self, request: match_pb2.RecordOutcomeRequest, context: Context
@@ -160,15 +158,16 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
             )
             if not request.validate_only:
                 await self._receipts.note(deployment_id, record, outcome)
-            (match,) = await _told(deployment, [record], reviewer)
-            return match_pb2.RecordOutcomeResponse(match=match)
+            return match_pb2.RecordOutcomeResponse()
 
-        return await once(
+        response = await once(
             deployment.ledger,
             request,
             match_pb2.RecordOutcomeResponse(),
             act,
         )
+        response.match.CopyFrom(await _now(deployment, request.name))
+        return response
 
 
 def the_reviewer() -> Reviewer:
@@ -181,6 +180,14 @@ def the_reviewer() -> Reviewer:
         peer.sha256,
         is_supervisor=PersonRole.SUPERVISOR in person.roles,
     )
+
+
+async def _now(deployment: OpenDeployment, name: str) -> match_pb2.Match:
+    """A match as the caller may know it now. Never part of a kept answer: that would outlive the
+    match (R4)."""
+    record = await deployment.log.get(_sequence(name))
+    (match,) = await _told(deployment, [record], the_reviewer())
+    return match
 
 
 async def _told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
@@ -22,7 +23,8 @@ from cordon_server.identity.people import Person
 from cordon_server.matches.receipts import RECEIPT_TABLES, Receipts
 from cordon_server.matches.views import ReviewRule
 from cordon_server.sessions.deployment import OpenDeployment
-from cordon_server.store.environment import Environment
+from cordon_server.store.environment import Environment, Transaction
+from cordon_server.store.requests import REQUESTS
 from tests.unit.server.live_rooms import LiveSite, a_live_site, no_ceiling
 from tests.unit.server.persons import a_peer
 from tests.unit.server.rooms import (
@@ -245,6 +247,40 @@ async def test_an_answer_kept_for_a_repeat_is_not_for_somebody_else(room: Room) 
         await room.servicer.AdjudicateMatch(request, CONTEXT)
 
     assert refused.value.reason == "NOT_THIS_DESK"
+
+
+@pytest.mark.serves("R4")
+async def test_no_answer_that_is_kept_for_a_repeat_outlives_what_it_says_of_a_match(
+    room: Room,
+) -> None:
+    reasons = [pb.ADJUDICATION_REASON_FEATURES_AGREE]
+    for person in ("anna", "ben"):
+        sit_down(person)
+        judgement = pb.AdjudicateMatchRequest(
+            name=NAME,
+            decision=pb.DECISION_TRUE,
+            reasons=reasons,
+            picture_ids=await room.pictures(),
+            request_id=str(uuid.uuid4()),
+        )
+        judged = await room.servicer.AdjudicateMatch(judgement, CONTEXT)
+        assert judged.match.entry.endswith(WHOM)
+    outcome = pb.RecordOutcomeRequest(
+        name=NAME, outcome=pb.MATCH_OUTCOME_LOST, request_id=str(uuid.uuid4())
+    )
+    recorded = await room.servicer.RecordOutcome(outcome, CONTEXT)
+    assert await room.servicer.RecordOutcome(outcome, CONTEXT) == recorded
+
+    await room.opened.log.purge(1)
+
+    def answers(txn: Transaction) -> list[bytes]:
+        return [kept.response for _, kept in txn.scan(REQUESTS)]
+
+    kept = await room.opened.environment.read(answers)
+    assert len(kept) == 3
+    assert not any(WHOM.encode() in answer for answer in kept)
+    with pytest.raises(NotFound):
+        await room.servicer.RecordOutcome(outcome, CONTEXT)
 
 
 @pytest.mark.serves("R4")
