@@ -51,13 +51,13 @@ def non_mated(
     if cohort is not None and len(rows):
         probes = np.concatenate([probes, cohort])
         subjects = np.concatenate([subjects, np.full(len(cohort), -1, subjects.dtype)])
-    above = _above(rows, threshold)
+    above, leads = _above(rows, threshold), _leads(rows, margin_min)
     scores = np.empty(len(probes))
     best = np.empty(len(probes), np.int64)
     step = max(1, _SCORES_AT_ONCE // max(1, len(rows)))
     for start in range(0, len(probes), step):
         some = slice(start, start + step)
-        best[some], scores[some] = _best(rows, probes[some], subjects[some], margin_min)
+        best[some], scores[some] = _best(rows, probes[some], subjects[some], leads)
         scores[some] -= above[best[some]]
     return NonMated(np.maximum(scores, -1.0), _groups(subjects, best))
 
@@ -81,8 +81,18 @@ def _above(rows: Rows, threshold: float) -> NDArray[np.float64]:
     )
 
 
+def _leads(rows: Rows, margin_min: float) -> NDArray[np.float64]:
+    """(subjects,) the least lead of a match on each one, by the rule and by its own."""
+    return np.array(
+        [margin_min if each is None else max(margin_min, each.margin_min) for each in rows.subjects]
+    )
+
+
 def _best(
-    rows: Rows, probes: NDArray[np.float32], subjects: NDArray[np.int32], margin_min: float
+    rows: Rows,
+    probes: NDArray[np.float32],
+    subjects: NDArray[np.int32],
+    leads: NDArray[np.float64],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The subject of the best reference of anybody else, and its score; -inf without the lead."""
     scores = probes @ rows.matrix.T
@@ -90,7 +100,7 @@ def _best(
     top = scores.argmax(axis=1)
     best, found = rows.subject_of[top], scores[np.arange(len(probes)), top]
     scores[best[:, None] == rows.subject_of[None, :]] = -np.inf
-    return best, np.where(found - scores.max(axis=1) >= margin_min, found, -np.inf)
+    return best, np.where(found - scores.max(axis=1) >= leads[best], found, -np.inf)
 
 
 def _groups(subjects: NDArray[np.int32], best: NDArray[np.int64]) -> NDArray[np.int64]:

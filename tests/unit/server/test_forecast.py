@@ -178,6 +178,16 @@ def test_an_entrys_own_threshold_counts_as_so_much_less_of_a_score() -> None:
     assert _measured(raised).scores == pytest.approx(_measured(plain).scores - 0.1)
 
 
+def test_an_entrys_own_margin_counts_beside_the_rules() -> None:
+    near = np.array([[1, 0, 0], [0.9, 0.1, 0], [0.9, 0, 0.13]], np.float32)
+    vectors = np.zeros((3, DIMENSION), np.float32)
+    vectors[:, :3] = near / np.linalg.norm(near, axis=1, keepdims=True)
+    plain, apart = _measured(_rows(vectors)), _measured(_rows(vectors, margins=[0.08] * 3))
+
+    assert (plain.scores > 0.9).all()
+    assert (apart.scores == -1.0).all()
+
+
 def test_two_that_are_each_others_likeness_are_one_group() -> None:
     near = np.array([[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0.2]], np.float32)
     vectors = np.zeros((3, DIMENSION), np.float32)
@@ -232,6 +242,7 @@ def _rows(
     *,
     names: list[str] | None = None,
     thresholds: list[float] | None = None,
+    margins: list[float] | None = None,
 ) -> Rows:
     store = RowStore(MODEL, vectors.shape[1])
     store.append(
@@ -240,6 +251,7 @@ def _rows(
             f"r{at:05}",
             Template(vector, MODEL),
             threshold=thresholds[at] if thresholds else None,
+            margin_min=margins[at] if margins else 0.0,
         )
         for at, vector in enumerate(vectors)
     )
