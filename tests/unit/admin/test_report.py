@@ -75,6 +75,17 @@ def test_every_number_that_was_changed_in_a_report_is_named(
     assert len(changed) > 80
 
 
+@pytest.mark.parametrize("content", [b"", b"no JSON", b"\xff"])
+def test_a_report_that_cannot_be_read_is_no_false_one(
+    content: bytes, export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_bytes(content)
+
+    assert verifier.main([str(export), "--report", str(file)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 @pytest.mark.serves("R12", "R20")
 def test_of_a_record_with_a_changed_leaf_there_is_no_report(export: Path, tmp_path: Path) -> None:
     lines = export.read_bytes().splitlines(keepends=True)
