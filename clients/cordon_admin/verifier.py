@@ -321,6 +321,8 @@ class Verdict:
     last_time: str = ""
     newest: str = ""
     """The newest checkpoint of the export, a signed note: keep it for the next time."""
+    is_report_given: bool = False
+    """And was compared, for the record is whole."""
     report: list[str] = field(default_factory=list)
     """In what the report is not what the record says."""
 
@@ -657,6 +659,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verdict = verify_file(given.export, key_text(given.key), checkpoint)
         if verdict.is_whole and given.report:
             told = json.loads(given.report.read_text("utf-8"))
+            verdict.is_report_given = True
             verdict.report = report_verdict(told, given.export, verdict)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -707,6 +710,8 @@ def in_words(verdict: Verdict) -> Iterator[str]:
     else:
         yield "  newest    a record cut short would look the same; --checkpoint FILE would show it"
     yield from (f"  NOT THE REPORT: {difference}" for difference in verdict.report)
+    if verdict.is_report_given and not verdict.report:
+        yield "  report    says what the record says"
 
 
 if __name__ == "__main__":

@@ -49,12 +49,14 @@ def test_a_report_is_computed_from_the_export_and_nothing_else(
     told = json.loads((tmp_path / "market-report.json").read_text("utf-8"))
     assert told["alerts"]["raised"] == 9
     assert told["record"]["size"] >= len(a_deployment())
+    said = capsys.readouterr().out
     assert verifier.main([str(export), "--report", str(tmp_path / "market-report.json")]) == 0
+    assert "report    says what the record says" in capsys.readouterr().out
     page = (tmp_path / "market-report.html").read_text("utf-8")
     assert "2 of 5,000, 1 in 2,500" in page
     assert page.count("<svg") == 3
     assert (tmp_path / "market-report.pdf").read_bytes().startswith(b"%PDF-")
-    assert "2 of 9" in capsys.readouterr().out
+    assert "2 of 9" in said
 
 
 @pytest.mark.serves("R20")
