@@ -523,7 +523,7 @@ def recompute(record: Iterable[Leaf], deployment_id: str) -> dict[str, Any]:
             }
             for leaf in life
         ],
-        "list": _list(known),
+        "list": _list(life),
         "threshold": known.get("threshold"),
         "forecast": json.loads(known.get("forecast") or "null"),
         "ceiling": _prefixed(known, "ceiling."),
@@ -565,12 +565,14 @@ def share(count: int, of: int) -> dict[str, Any]:
     }
 
 
-def _list(known: Leaf) -> dict[str, Any]:
-    by_category = _prefixed(known, "entries.") or {}
+def _list(life: list[Leaf]) -> dict[str, Any]:
+    """The list as it was armed: what was removed later had been looked for until then."""
+    armed: Leaf = next((leaf["facts"] for leaf in life if leaf["action"] == "deployment.armed"), {})
+    by_category = _prefixed(armed, "entries.") or {}
     return {
         "entries": sum(by_category.values()),
         "by_category": dict(sorted(by_category.items())),
-        "references": known.get("references", 0),
+        "references": armed.get("references", 0),
     }
 
 

@@ -105,7 +105,7 @@ def a_deployment() -> list[dict[str, Any]]:
     made.add("deployment.halted", cause="person")
     made.add("deployment.resumed")
     made.add("deployment.counts", **_counts(5000))
-    made.add("deployment.ended")
+    made.add("deployment.ended", entries=199, references=259, matches=11, is_over=False)
     return made.leaves
 
 
