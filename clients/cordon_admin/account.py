@@ -66,7 +66,7 @@ def sections(report: Report) -> list[Section]:
         _faces(report),
         _alerts(report),
         _rates(report),
-        _checks(),
+        _checks(report),
     ]
 
 
@@ -232,14 +232,19 @@ def _rates(report: Report) -> Section:
     )
 
 
-def _checks() -> Section:
+def _checks(report: Report) -> Section:
+    name = report["deployment"]
     return Section(
         "How to check this report",
         (
-            "Ask for the exported record. It holds no face, no name and no picture. This computes "
-            "every number again and refuses a record that was altered:",
+            "Ask for the exported record. It holds no face, no name and no picture. Either of these "
+            "computes every number again and refuses a record that was altered; the second needs no "
+            "more of Cordon than that one file:",
         ),
-        items=("cordon admin deployment report NAME --export FILE",),
+        items=(
+            f"cordon admin deployment report {name} --export record.jsonl --out reports",
+            f"python verifier.py record.jsonl --report {name}-report.json",
+        ),
     )
 
 

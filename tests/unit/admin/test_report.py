@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from cordon_admin import account, deployment_papers, verifier
+from cordon_admin import account, deployment, deployment_papers, verifier
 from cordon_client.errors import ClientError
 from cordon_server.acts import Act, AuditClass
 from cordon_server.audit.room import open_audit
@@ -57,6 +60,23 @@ def test_a_report_is_computed_from_the_export_and_nothing_else(
     assert page.count("<svg") == 3
     assert (tmp_path / "market-report.pdf").read_bytes().startswith(b"%PDF-")
     assert "2 of 9" in said
+
+
+@pytest.mark.serves("R20")
+def test_the_commands_that_a_report_names_check_it(
+    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(export, "record.jsonl")
+    report = verifier.report_of(export, DEPLOYMENT, verifier.verify_file(export))
+
+    computing, verifying = (shlex.split(each) for each in account.sections(report)[-1].items)
+
+    assert computing[:3] == ["cordon", "admin", "deployment"]
+    assert CliRunner().invoke(deployment.app, computing[3:]).exit_code == 0
+    assert verifying[:2] == ["python", "verifier.py"]
+    shutil.copy(Path("reports") / verifying[-1], verifying[-1])
+    assert verifier.main(verifying[2:]) == 0
 
 
 @pytest.mark.serves("R20")
