@@ -6,7 +6,6 @@ Everything comes from the authority; nothing here is typed a second time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,7 +87,7 @@ def to_leaflet(notice: Notice) -> bytes:
         "title": "Live facial recognition: what it means for you",
         "facts": [_fact(*fact) for fact in _facts(notice)],
         "table_head": ["What", "Answer"],
-        "parts": [_part(section) for section in _explained(notice)],
+        "parts": [section.record for section in _explained(notice)],
     }
     return pdf("leaflet", words)
 
@@ -216,10 +215,6 @@ def _small(notice: Notice) -> str:
 
 def _fact(heading: str, words: str) -> dict[str, str | bool]:
     return {"heading": heading, "words": words, "is_wide": heading in _WIDE}
-
-
-def _part(section: Section) -> dict[str, Sequence[str] | str]:
-    return {"heading": section.heading, "words": section.words, "list": section.items}
 
 
 _PICTOGRAM = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 120" fill="none"
