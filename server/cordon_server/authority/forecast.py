@@ -128,11 +128,6 @@ class Forecast:
     """The lowest threshold at which the expected FPIR is no more than that."""
 
     @property
-    def is_below_floor(self) -> bool:
-        """Whether the threshold needs the authorising officer's own word (R15)."""
-        return self.threshold < self.threshold_floor
-
-    @property
     def text(self) -> str:
         """As it is signed and put on record: JSON, keys sorted, ASCII alone."""
         ranges = {
@@ -160,9 +155,10 @@ class Forecast:
 
 
 def is_below_floor(text: str) -> bool:
-    """Whether a forecast as it was signed is of a threshold below its floor (R15)."""
-    told = json.loads(text) if text else {"threshold": 0.0, "threshold_floor": 0.0}
-    return bool(told["threshold"] < told["threshold_floor"])
+    """Whether a forecast as it was signed is of a threshold below its floor, which needs the
+    authorising officer's own word (R15); without a forecast there is no floor."""
+    told = json.loads(text) if text else None
+    return bool(told and told["threshold"] < told["threshold_floor"])
 
 
 def _short(value: float) -> float:

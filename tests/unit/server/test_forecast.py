@@ -16,6 +16,7 @@ from cordon_server.authority.forecast import (
     false_matches,
     fit,
     forecast,
+    is_below_floor,
 )
 from cordon_server.authority.impostors import PROBES_MAX, NonMated, non_mated
 from cordon_server.domain import Template
@@ -82,8 +83,8 @@ def test_the_floor_is_the_lowest_threshold_that_keeps_the_policys_rate() -> None
 
     assert _forecast(rows, floor).fpir.expected <= 0.01
     assert _forecast(rows, floor - 0.002).fpir.expected > 0.01
-    assert _forecast(rows, floor - 0.002).is_below_floor
-    assert not _forecast(rows, floor).is_below_floor
+    assert is_below_floor(_forecast(rows, floor - 0.002).text)
+    assert not is_below_floor(_forecast(rows, floor).text)
 
 
 def test_the_same_list_is_forecast_the_same() -> None:
