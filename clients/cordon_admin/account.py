@@ -177,7 +177,7 @@ def _alerts(report: Report) -> Section:
     told.append(("Receipts given to people stopped", number(report["receipts"])))
     drawn = charts.bars("Alerts by what people found", rows)
     words = [
-        "Every alert was judged by people before anybody acted on it. Unresolved are those that "
+        "Every alert is for people to judge before anybody acts on it. Unresolved are those that "
         f"nobody could decide ({number(alerts['undecided'])}) or that nobody judged."
     ]
     seeded = report["seeded"]
@@ -215,7 +215,7 @@ def _rates(report: Report) -> Section:
             for name, told in _RATES.items()
         ],
         limit=limit,
-        limit_told=f"ceiling: {_in_words(limit)} faces" if limit else "",
+        limit_told=f"ceiling: {_in_words(limit)} of faces" if limit else "",
     )
     words = [
         "Both denominators: how many of the faces seen, and how many of the alerts. The intervals "
@@ -223,7 +223,7 @@ def _rates(report: Report) -> Section:
     ]
     if limit:
         words.append(
-            f"The policy's ceiling on false alerts is {_in_words(limit)} faces seen; a test "
+            f"The policy's ceiling on false alerts is {_in_words(limit)} of faces seen; a test "
             "suspends the deployment when the alerts found false prove a higher rate."
         )
     told = "Rates and their intervals on a logarithmic scale."
