@@ -19,7 +19,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from cordon_server.authority.impostors import NonMated
+from cordon_server.authority.impostors import NO_MATCH, NonMated
 from cordon_server.domain import NotReady
 
 PROBES_MIN = 100
@@ -193,14 +193,15 @@ def forecast(
     Raises `NotReady` (FORECAST_IMPOSSIBLE) for a list too short to be measured where nothing was
     measured with the model either.
     """
-    if len(measured) >= PROBES_MIN:
+    matchable = _matchable(measured.scores)
+    if len(measured) >= PROBES_MIN and matchable >= _TAIL_MIN:
         basis = Basis.COHORT if has_cohort else Basis.LIST
         expected, others = fit(measured.scores), _resampled(measured)
     elif model is None:
         raise NotReady(
-            f"{len(measured)} strangers' scores are too few to forecast from (it takes "
-            f"{PROBES_MIN}) and the model pack says nothing of strangers; give the server a "
-            "cohort, or the pack an [impostors] table",
+            f"{len(measured)} strangers' scores, {matchable} of them with a lead, are too few to "
+            f"forecast from (it takes {PROBES_MIN}, and {_TAIL_MIN} with one) and the model pack "
+            "says nothing of strangers; give the server a cohort, or the pack an [impostors] table",
             reason="FORECAST_IMPOSSIBLE",
         )
     else:
@@ -229,13 +230,14 @@ def forecast(
 
 
 def fit(scores: NDArray[np.float64]) -> Tail:
-    """The tail of strangers' best scores, at least PROBES_MIN of them.
+    """The tail of strangers' best scores, of which two at least are of a match at some threshold.
 
     By Zhang and Stephens (A new and efficient estimation method for the generalized Pareto
     distribution, Technometrics 51, 2009), whose estimate always exists.
     """
     ordered = np.sort(scores)
-    count = min(len(ordered) - 1, max(_TAIL_MIN, round(_TAIL_SHARE * len(ordered))))
+    wanted = max(_TAIL_MIN, round(_TAIL_SHARE * len(ordered)))
+    count = min(wanted, _matchable(ordered) - 1)  # NO_MATCH is no score, and no part of a tail.
     start = ordered[-count - 1]
     beyond = np.maximum(ordered[-count:] - start, _SCORE_STEP)
     grid = np.arange(1, 31 + math.isqrt(count)) - 0.5
@@ -269,9 +271,13 @@ def _resampled(measured: NonMated) -> list[Tail]:
     tails: list[Tail] = []
     while len(tails) < _REPEATS:
         drawn = np.repeat(measured.scores, chance.poisson(1.0, len(names))[group])
-        if len(drawn) > _TAIL_MIN:
+        if _matchable(drawn) > 1:
             tails.append(fit(drawn))
     return tails
+
+
+def _matchable(scores: NDArray[np.float64]) -> int:
+    return int(np.count_nonzero(scores > NO_MATCH))
 
 
 def _range(rate: float, rates: NDArray[np.float64], times: float) -> Range:

@@ -15,6 +15,8 @@ from cordon_server.gallery import Rows
 
 PROBES_MAX = 2000
 """Entries compared with all the others: beyond that more say little more, and take minutes."""
+NO_MATCH = -1.0
+"""The score of who can be no match at any threshold, for another subject came too close."""
 _SCORES_AT_ONCE = 2**23
 
 
@@ -23,8 +25,8 @@ class NonMated:
     """What a list makes of probes of people who are not who they are compared with."""
 
     scores: NDArray[np.float64]
-    """(probes,) of the best candidate, less what its own threshold is above the deployment's; -1
-    where another subject came too close, so that it could be no match."""
+    """(probes,) of the best candidate, less what its own threshold is above the deployment's; or
+    NO_MATCH."""
     groups: NDArray[np.int64]
     """(probes,) probes of one number are not independent: two entries that are each other's best
     candidate have one score between them."""
@@ -59,7 +61,7 @@ def non_mated(
         some = slice(start, start + step)
         best[some], scores[some] = _best(rows, probes[some], subjects[some], leads)
         scores[some] -= above[best[some]]
-    return NonMated(np.maximum(scores, -1.0), _groups(subjects, best))
+    return NonMated(np.maximum(scores, NO_MATCH), _groups(subjects, best))
 
 
 def _one_of_each(rows: Rows) -> tuple[NDArray[np.int32], NDArray[np.intp]]:

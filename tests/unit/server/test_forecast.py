@@ -18,7 +18,7 @@ from cordon_server.authority.forecast import (
     forecast,
     is_below_floor,
 )
-from cordon_server.authority.impostors import PROBES_MAX, NonMated, non_mated
+from cordon_server.authority.impostors import NO_MATCH, PROBES_MAX, NonMated, non_mated
 from cordon_server.domain import Template
 from cordon_server.gallery import Reference, Rows
 from cordon_server.gallery.rows import RowStore
@@ -91,6 +91,40 @@ def test_the_same_list_is_forecast_the_same() -> None:
     rows = _rows(_people(np.random.default_rng(4), 150))
 
     assert _forecast(rows, 0.6) == _forecast(rows, 0.6)
+
+
+@pytest.mark.serves("R17")
+@pytest.mark.parametrize("leading", [0.3, 0.15, 0.05])
+def test_who_can_be_no_match_is_no_part_of_the_tail(leading: float) -> None:
+    chance = np.random.default_rng(14)
+    scores = np.full(2000, NO_MATCH)
+    count = round(leading * 2000)
+    scores[:count] = 0.3 + chance.exponential(0.04, count)
+
+    told = forecast(
+        NonMated(scores, np.arange(2000)),
+        None,
+        subjects=2000,
+        references=2000,
+        has_cohort=False,
+        threshold=0.42,
+        fpir_max=0.001,
+        crowd=CROWD,
+    )
+
+    truth = leading * np.exp(-0.12 / 0.04)
+    assert told.fpir.low < truth < told.fpir.high
+    assert told.fpir.expected == pytest.approx(truth, rel=0.5)
+    assert told.threshold_floor == pytest.approx(0.3 + 0.04 * np.log(leading / 0.001), abs=0.03)
+
+
+def test_a_list_on_which_hardly_anybody_leads_takes_the_models_tail() -> None:
+    one = _people(np.random.default_rng(15), 1)
+    rows = _rows(np.repeat(one, PROBES_MIN, axis=0))
+
+    told = _forecast(rows, 0.5, margin_min=0.04)
+
+    assert told.basis is Basis.MODEL
 
 
 def test_a_list_too_short_to_measure_takes_the_models_tail() -> None:
@@ -215,9 +249,10 @@ def _forecast(
     *,
     crowd: Crowd = CROWD,
     cohort: NDArray[np.float32] | None = None,
+    margin_min: float = 0.0,
 ) -> Forecast:
     return forecast(
-        non_mated(rows, threshold=threshold, margin_min=0.0, cohort=cohort),
+        non_mated(rows, threshold=threshold, margin_min=margin_min, cohort=cohort),
         PACK,
         subjects=len(rows.subjects),
         references=len(rows),
