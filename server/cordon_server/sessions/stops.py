@@ -131,6 +131,7 @@ class Stops:
             self._stop(opened, cause, now)
             if (await ground.deployments.get(deployment_id)).state is State.HALTED:
                 return opened.record
+            await self._counting.try_record(opened)
             try:
                 await ground.record(action, opened.record, actor, {"cause": cause.value})
             finally:

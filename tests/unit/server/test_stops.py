@@ -215,7 +215,7 @@ async def test_the_record_tells_a_deployments_life_and_names_nobody(live_site: L
 
     acts = [act for act in live_site.acts.acts if act.action.startswith("deployment.")]
     assert [act.action.partition(".")[2] for act in acts] == [
-        *("created", "submitted", "authorised", "armed", "halted", "resumed"),
+        *("created", "submitted", "authorised", "armed", "counts", "halted", "resumed"),
         *("counts", "ended", "erased"),
     ]
     armed = acts[3].facts

@@ -69,6 +69,18 @@ async def test_a_server_that_starts_again_counts_on(live_site: LiveSite) -> None
     assert again.now.people == 3
 
 
+@pytest.mark.serves("R20")
+async def test_what_was_shown_until_a_halt_is_on_record_with_it(live_site: LiveSite) -> None:
+    opened = await live_site.armed()
+    opened.tally.note(COUNTS)
+
+    await live_site.halt("market")
+
+    counted, halted = live_site.acts.acts[-2:]
+    assert (counted.action, counted.facts["people"]) == ("deployment.counts", 3)
+    assert halted.action == "deployment.halted"
+
+
 async def test_what_a_full_record_refused_is_in_the_next(live_site: LiveSite) -> None:
     opened = await live_site.armed()
     counting = Counting(lambda: [opened], live_site.acts)
