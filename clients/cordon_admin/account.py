@@ -237,9 +237,9 @@ def _checks(report: Report) -> Section:
     return Section(
         "How to check this report",
         (
-            "Ask for the exported record. It holds no face, no name and no picture. Either of these "
-            "computes every number again and refuses a record that was altered; the second needs no "
-            "more of Cordon than that one file:",
+            "Ask for the exported record. It holds no face, no name and no picture. Either of "
+            "these computes every number again and refuses a record that was altered; the second "
+            "needs no more of Cordon than that one file:",
         ),
         items=(
             f"cordon admin deployment report {name} --export record.jsonl --out reports",

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
-from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 
 from cordon.v1 import watchlist_pb2
+from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.report import RowReport
 from cordon_client.backoff import full_jitter
 from cordon_client.channel import explain, new_request_id, open_channel

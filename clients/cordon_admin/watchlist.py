@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 
 from cordon.v1 import watchlist_pb2
+from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin import watchlist_checks as checks
 from cordon_admin import watchlist_proposal as proposal
 from cordon_admin import watchlist_review as review

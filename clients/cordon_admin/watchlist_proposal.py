@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 
 from cordon.v1 import watchlist_pb2
+from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.records import entry_record, enum_word, reason_records
 from cordon_admin.report import told
 from cordon_admin.watchlist_review import DeploymentArgument

@@ -7,6 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cordon_server.authority.content import SIGNED_PREFIX
 
+PUBLIC_KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+
 
 def is_signed(digest: bytes, signature: bytes, public_key: bytes) -> bool:
     """Whether the key's owner signed an authority over this digest; False for what is no key."""

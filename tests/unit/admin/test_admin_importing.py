@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+
+from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import (
     WatchlistServiceServicer,
     add_WatchlistServiceServicer_to_server,
 )
-
-from cordon.v1 import watchlist_pb2
 from cordon_admin.importing import IN_FLIGHT_MAX, Import
 from cordon_admin.rows import rows_of
 from cordon_client.errors import ClientError, ExitCode
