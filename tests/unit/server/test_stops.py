@@ -224,7 +224,8 @@ async def test_the_record_tells_a_deployments_life_and_names_nobody(live_site: L
     for act in acts:
         said = " ".join(map(str, act.facts.values()))
         assert not [user for user in ("olga", "otto", "opal") if user in said]
-    assert [act.personal.get("person") for act in acts[:5]] == [
+    moved = [act for act in acts if act.action != "deployment.counts"]
+    assert [act.personal.get("person") for act in moved[:5]] == [
         *("olga", "olga", "otto", "otto", "opal")
     ]
 
