@@ -8,7 +8,7 @@ import typer
 
 from cordon.v1 import identity_pb2
 from cordon.v1.identity_pb2_grpc import IdentityServiceStub
-from cordon_admin.user import FirstPasswordOption, NameArgument, act
+from cordon_admin.user import FirstPasswordOption, UserArgument, act
 from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
     ConfirmOption,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def lock(
-    name: NameArgument,
+    user: UserArgument,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -42,14 +42,14 @@ def lock(
       cordon admin user lock anna
     """
     request = identity_pb2.LockUserRequest(
-        name=user_name(name), request_id=new_request_id(), validate_only=dry_run
+        name=user_name(user), request_id=new_request_id(), validate_only=dry_run
     )
     who = identity_for("admin", identity, server)
     run(act(who, lambda stub: call(stub.LockUser, request), output, dry_run))
 
 
 def unlock(
-    name: NameArgument,
+    user: UserArgument,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -62,14 +62,14 @@ def unlock(
       cordon admin user unlock anna
     """
     request = identity_pb2.UnlockUserRequest(
-        name=user_name(name), request_id=new_request_id(), validate_only=dry_run
+        name=user_name(user), request_id=new_request_id(), validate_only=dry_run
     )
     who = identity_for("admin", identity, server)
     run(act(who, lambda stub: call(stub.UnlockUser, request), output, dry_run))
 
 
 def revoke(
-    name: NameArgument,
+    user: UserArgument,
     confirmed: ConfirmOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
@@ -84,15 +84,15 @@ def revoke(
     """
     who = identity_for("admin", identity, server)
     if not dry_run:
-        confirm(short(name), confirmed, f"{short(name)} will never sign in again.")
+        confirm(short(user), confirmed, f"{short(user)} will never sign in again.")
     request = identity_pb2.RevokeUserRequest(
-        name=user_name(name), request_id=new_request_id(), validate_only=dry_run
+        name=user_name(user), request_id=new_request_id(), validate_only=dry_run
     )
     run(act(who, lambda stub: call(stub.RevokeUser, request), output, dry_run))
 
 
 def reset_password(
-    name: NameArgument,
+    user: UserArgument,
     password_file: FirstPasswordOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
@@ -107,7 +107,7 @@ def reset_password(
     """
     password = read_password(password_file) if password_file else new_password()
     request = identity_pb2.ResetPasswordRequest(
-        name=user_name(name),
+        name=user_name(user),
         password=password,
         request_id=new_request_id(),
         validate_only=dry_run,
@@ -118,7 +118,7 @@ def reset_password(
 
 
 def sign_out(
-    name: NameArgument,
+    user: UserArgument,
     session: Annotated[
         str, typer.Option("--session", metavar="ID", help="This one alone; else all of them.")
     ] = "",
@@ -133,7 +133,7 @@ def sign_out(
       cordon admin user sign-out anna
     """
     request = identity_pb2.RevokeSessionsRequest(
-        name=user_name(name),
+        name=user_name(user),
         session_id=session,
         request_id=new_request_id(),
         validate_only=dry_run,

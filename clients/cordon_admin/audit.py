@@ -96,7 +96,8 @@ CheckpointOption = Annotated[
 @app.command("list")
 def list_(
     deployment: Annotated[
-        str, typer.Option("--deployment", metavar="NAME", help="Acts on this deployment alone.")
+        str,
+        typer.Option("--deployment", metavar="DEPLOYMENT", help="Acts on this deployment alone."),
     ] = "",
     last: Annotated[
         int, typer.Option("--last", metavar="N", help="Only the newest; 0 for all.", min=0)

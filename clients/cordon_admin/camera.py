@@ -37,12 +37,12 @@ app = new_app(
     """
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The camera's name.")]
+CameraArgument = Annotated[str, typer.Argument(metavar="CAMERA", help="Which camera.")]
 
 
 @app.command()
 def add(
-    name: NameArgument,
+    camera: CameraArgument,
     display_name: Annotated[
         str, typer.Option("--display-name", help='For people ("North gate, left").')
     ] = "",
@@ -58,7 +58,7 @@ def add(
       cordon admin camera add north-gate --display-name "North gate, left"
     """
     request = camera_pb2.CreateCameraRequest(
-        camera_id=short(name),
+        camera_id=short(camera),
         camera=camera_pb2.Camera(display_name=display_name),
         request_id=new_request_id(),
         validate_only=dry_run,
@@ -83,7 +83,7 @@ def list_(
 
 @app.command()
 def show(
-    name: NameArgument,
+    camera: CameraArgument,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
     server: ServerOption = None,
@@ -94,19 +94,19 @@ def show(
     Example:
       cordon admin camera show north-gate
     """
-    run(_show(identity_for("admin", identity, server), camera_name(name), output))
+    run(_show(identity_for("admin", identity, server), camera_name(camera), output))
 
 
 @app.command()
 def revoke(
-    name: NameArgument,
+    camera: CameraArgument,
     confirmed: ConfirmOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Shut a camera out for good and end its stream. Cannot be undone.
+    """Shut a camera out for good and end its stream. Cannot be undone; wants your password afresh.
 
     \b
     Example:
@@ -114,9 +114,9 @@ def revoke(
     """
     who = identity_for("admin", identity, server)
     if not dry_run:
-        confirm(short(name), confirmed, f"Camera {short(name)} will never stream again.")
+        confirm(short(camera), confirmed, f"Camera {short(camera)} will never stream again.")
     request = camera_pb2.RevokeCameraRequest(
-        name=camera_name(name), request_id=new_request_id(), validate_only=dry_run
+        name=camera_name(camera), request_id=new_request_id(), validate_only=dry_run
     )
     run(_revoke(who, request, output))
 

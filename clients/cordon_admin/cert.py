@@ -41,7 +41,7 @@ app = new_app(
 
     \b
     Example:
-      cordon admin cert token control reading-desk
+      cordon admin cert token control/reading-desk
     """
 )
 
@@ -76,16 +76,19 @@ TOKEN_COLUMNS = {
     "Spend it": "command",
 }
 
-RoleArgument = Annotated[Role, typer.Argument(help="What the client is.")]
-NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="A registered camera's name, or a workstation's.")
+MachineArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ROLE/NAME",
+        help="Which machine: camera, control or admin, and a registered camera's name or a "
+        "workstation's.",
+    ),
 ]
 
 
 @app.command()
 def token(
-    role: RoleArgument,
-    name: NameArgument,
+    machine: MachineArgument,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -97,16 +100,16 @@ def token(
 
     \b
     Example:
-      cordon admin cert token control reading-desk
+      cordon admin cert token control/reading-desk
     """
+    role, name = _machine(machine)
     who = identity_for("admin", identity, server)
     run(_token(who, role, name, output, dry_run=dry_run))
 
 
 @app.command()
 def issue(
-    role: RoleArgument,
-    name: NameArgument,
+    machine: MachineArgument,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new identity folder.")],
     life: Annotated[
         str | None,
@@ -130,8 +133,9 @@ def issue(
 
     \b
     Example:
-      cordon admin cert issue control anna --out anna-identity --life 30d
+      cordon admin cert issue control/anna --out anna-identity --life 30d
     """
+    role, name = _machine(machine)
     who = identity_for("admin", identity, server)
     if address is not None:
         split_address(address)
@@ -316,13 +320,19 @@ def _spiffe_id(identity: ClientIdentity, machine: str) -> str:
     """ "camera/north-gate", or the whole identity, at the administrator's own site."""
     if machine.startswith("spiffe://"):
         return machine
-    role, _, name = machine.partition("/")
+    role, name = _machine(machine)
+    site = identity.spiffe_id.split("/")[2]
+    return f"spiffe://{site}/{role}/{name}"
+
+
+def _machine(given: str) -> tuple[Role, str]:
+    """The two halves of "camera/north-gate"."""
+    role, _, name = given.partition("/")
     if role not in list(Role) or not name or "/" in name:
         raise ClientError(
-            f"{machine!r} does not name a machine.",
-            why="It has to be ROLE/NAME; roles are camera, control and admin.",
+            f"{given!r} does not name a machine.",
+            why="It has to be ROLE/NAME, as camera/north-gate; ROLE is camera, control or admin.",
             hint="cordon admin cert list",
             exit_code=ExitCode.USAGE,
         )
-    site = identity.spiffe_id.split("/")[2]
-    return f"spiffe://{site}/{role}/{name}"
+    return Role(role), name

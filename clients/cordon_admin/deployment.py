@@ -15,6 +15,7 @@ from cordon_admin.listed import was_listed
 from cordon_admin.records import DEPLOYMENT_COLUMNS, DEPLOYMENT_DETAILS, deployment_record
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,
@@ -39,16 +40,15 @@ app = new_app(
     """
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
 UPDATE = "cordon admin deployment update --help"
 
 
 @app.command()
 def create(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     location: Annotated[str, typer.Option("--location", help="Where in the world, for people.")],
     camera: Annotated[
-        list[str], typer.Option("--camera", metavar="NAME", help="One it may use; repeat it.")
+        list[str], typer.Option("--camera", metavar="CAMERA", help="One it may use; repeat it.")
     ],
     threshold: terms.ThresholdOption = None,
     start: terms.StartOption = None,
@@ -84,7 +84,7 @@ def create(
     """
     who = identity_for("admin", identity, server)
     start_time, end_time = terms.window(start, end, hours)
-    deployment, _ = terms.wanted(
+    asked, _ = terms.wanted(
         location=location,
         camera=camera,
         threshold=threshold,
@@ -98,10 +98,10 @@ def create(
         exemption=notice_exemption,
         urgent=urgent,
     )
-    deployment.assignees.extend(user_name(given) for given in assign or ())
+    asked.assignees.extend(user_name(given) for given in assign or ())
     request = deployment_pb2.CreateDeploymentRequest(
-        deployment_id=short(name),
-        deployment=deployment,
+        deployment_id=short(deployment),
+        deployment=asked,
         request_id=new_request_id(),
         validate_only=dry_run,
     )
@@ -110,13 +110,13 @@ def create(
 
 @app.command()
 def update(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     location: Annotated[
         str | None, typer.Option("--location", help="Where in the world, for people.")
     ] = None,
     camera: Annotated[
         list[str] | None,
-        typer.Option("--camera", metavar="NAME", help="All that it may use; repeat it."),
+        typer.Option("--camera", metavar="CAMERA", help="All that it may use; repeat it."),
     ] = None,
     threshold: terms.ThresholdOption = None,
     start: terms.StartOption = None,
@@ -144,7 +144,7 @@ def update(
     """
     who = identity_for("admin", identity, server)
     start_time, end_time = terms.window(start, end, hours)
-    deployment, fields = terms.wanted(
+    asked, fields = terms.wanted(
         location=location,
         camera=camera,
         threshold=threshold,
@@ -161,8 +161,8 @@ def update(
     if not fields:
         raise ClientError("Nothing is to change.", hint=UPDATE, exit_code=ExitCode.USAGE)
     request = deployment_pb2.UpdateDeploymentRequest(
-        name=deployment_name(name),
-        deployment=deployment,
+        name=deployment_name(deployment),
+        deployment=asked,
         update_mask=FieldMask(paths=fields),
         request_id=new_request_id(),
         validate_only=dry_run,
@@ -187,7 +187,7 @@ def list_(
 
 @app.command()
 def show(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
     server: ServerOption = None,
@@ -198,14 +198,14 @@ def show(
     Example:
       cordon admin deployment show market -o json
     """
-    run(_show(identity_for("admin", identity, server), deployment_name(name), output))
+    run(_show(identity_for("admin", identity, server), deployment_name(deployment), output))
 
 
 @app.command()
 def assign(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     users: Annotated[
-        list[str] | None, typer.Argument(metavar="[USER]...", help="Who is to work on it.")
+        list[str] | None, typer.Argument(metavar="USER", help="Who is to work on it.")
     ] = None,
     remove: Annotated[
         list[str] | None,
@@ -232,7 +232,7 @@ def assign(
             exit_code=ExitCode.USAGE,
         )
     request = deployment_pb2.AssignDeploymentRequest(
-        name=deployment_name(name),
+        name=deployment_name(deployment),
         add=[user_name(given) for given in users or ()],
         remove=[user_name(given) for given in remove or ()],
         request_id=new_request_id(),

@@ -15,6 +15,7 @@ from cordon_client.authority import authority_digest
 from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
     ConfirmOption,
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from cordon_client.identity import ClientIdentity
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
 MOVE_S_MAX = 300.0
 """Loading a long watchlist, and destroying one, takes a while."""
 
@@ -46,7 +46,7 @@ class MoveRequest(Protocol):
 
 
 def submit(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     faces_per_hour: Annotated[
         float,
         typer.Option(
@@ -68,13 +68,13 @@ def submit(
       cordon admin deployment submit market --faces-per-hour 1200 --operators 2
     """
     request = deployment_pb2.SubmitDeploymentRequest(
-        **_request(name, dry_run), faces_per_hour=faces_per_hour, operators=operators
+        **_request(deployment, dry_run), faces_per_hour=faces_per_hour, operators=operators
     )
     run(move(identity_for("admin", identity, server), "SubmitDeployment", request, output))
 
 
 def authorise(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     below_floor: Annotated[
         bool,
         typer.Option(
@@ -98,13 +98,13 @@ def authorise(
     """
     who = identity_for("admin", identity, server)
     request = deployment_pb2.AuthoriseDeploymentRequest(
-        **_request(name, dry_run), below_floor=below_floor
+        **_request(deployment, dry_run), below_floor=below_floor
     )
     run(_authorise(who, request, confirmed, output))
 
 
 def publish(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     place: Annotated[
         str, typer.Option("--at", metavar="TEXT", help="Where: an address of the web, a place.")
     ],
@@ -119,12 +119,12 @@ def publish(
     Example:
       cordon admin deployment publish market --at https://www.north.example/market
     """
-    request = deployment_pb2.PublishNoticeRequest(**_request(name, dry_run), place=place)
+    request = deployment_pb2.PublishNoticeRequest(**_request(deployment, dry_run), place=place)
     run(move(identity_for("admin", identity, server), "PublishNotice", request, output))
 
 
 def arm(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -136,12 +136,12 @@ def arm(
     Example:
       cordon admin deployment arm market
     """
-    request = deployment_pb2.ArmDeploymentRequest(**_request(name, dry_run))
+    request = deployment_pb2.ArmDeploymentRequest(**_request(deployment, dry_run))
     run(move(identity_for("admin", identity, server), "ArmDeployment", request, output))
 
 
 def halt(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -153,12 +153,12 @@ def halt(
     Example:
       cordon admin deployment halt market
     """
-    request = deployment_pb2.HaltDeploymentRequest(**_request(name, dry_run))
+    request = deployment_pb2.HaltDeploymentRequest(**_request(deployment, dry_run))
     run(move(identity_for("admin", identity, server), "HaltDeployment", request, output))
 
 
 def resume(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -170,12 +170,12 @@ def resume(
     Example:
       cordon admin deployment resume market
     """
-    request = deployment_pb2.ResumeDeploymentRequest(**_request(name, dry_run))
+    request = deployment_pb2.ResumeDeploymentRequest(**_request(deployment, dry_run))
     run(move(identity_for("admin", identity, server), "ResumeDeployment", request, output))
 
 
 def end(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     confirmed: ConfirmOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
@@ -190,9 +190,9 @@ def end(
     """
     who = identity_for("admin", identity, server)
     if not dry_run:
-        consequence = f"The watchlist and the match log of {short(name)} will be destroyed."
-        confirm(short(name), confirmed, consequence)
-    request = deployment_pb2.EndDeploymentRequest(**_request(name, dry_run))
+        consequence = f"The watchlist and the match log of {short(deployment)} will be destroyed."
+        confirm(short(deployment), confirmed, consequence)
+    request = deployment_pb2.EndDeploymentRequest(**_request(deployment, dry_run))
     run(move(who, "EndDeployment", request, output))
 
 

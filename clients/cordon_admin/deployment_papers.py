@@ -13,7 +13,14 @@ from cordon.v1 import deployment_pb2
 from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
 from cordon_admin import verifier
 from cordon_client.channel import call, connected
-from cordon_client.cli import IdentityOption, OutputOption, ServerOption, identity_for, run
+from cordon_client.cli import (
+    DeploymentArgument,
+    IdentityOption,
+    OutputOption,
+    ServerOption,
+    identity_for,
+    run,
+)
 from cordon_client.errors import ClientError, ExitCode
 from cordon_client.names import deployment_name, short
 from cordon_client.output import Format, emit, talk, to_json
@@ -24,7 +31,6 @@ if TYPE_CHECKING:
 
     from cordon_client.identity import ClientIdentity
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
 OutOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Where the files go; made if it is not there.")
 ]
@@ -59,7 +65,7 @@ FORECAST_S_MAX = 120.0
 
 
 def forecast(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     faces_per_hour: Annotated[
         float,
         typer.Option("--faces-per-hour", metavar="N", help="People who will pass, each once."),
@@ -84,7 +90,7 @@ def forecast(
       cordon admin deployment forecast market --faces-per-hour 1200 --operators 2
     """
     request = deployment_pb2.ForecastDeploymentRequest(
-        name=deployment_name(name),
+        name=deployment_name(deployment),
         faces_per_hour=faces_per_hour,
         operators=operators,
         threshold=threshold,
@@ -119,7 +125,7 @@ def _ranged(told: Mapping[str, Any], name: str) -> str:
 
 
 def report(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     export: Annotated[
         Path,
         typer.Option("--export", metavar="FILE", help="The record: cordon admin audit export."),
@@ -147,13 +153,13 @@ def report(
     """
     from cordon_admin import account
 
-    found = _computed(short(name), export, key, checkpoint)
+    found = _computed(short(deployment), export, key, checkpoint)
     files = {
         "report.json": to_json(found, indent=2).encode() + b"\n",
         "report.html": account.to_page(found).encode(),
         "report.pdf": account.to_pdf(found),
     }
-    written = _write(out, short(name), files)
+    written = _write(out, short(deployment), files)
     rates, alerts = found["rates"], found["alerts"]
     record = {
         **found,
@@ -173,7 +179,7 @@ def report(
 
 
 def notice(
-    name: NameArgument,
+    deployment: DeploymentArgument,
     out: OutOption,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -189,7 +195,7 @@ def notice(
     Example:
       cordon admin deployment notice market --out signs
     """
-    run(_notice(identity_for("admin", identity, server), deployment_name(name), out, output))
+    run(_notice(identity_for("admin", identity, server), deployment_name(deployment), out, output))
 
 
 async def _notice(identity: ClientIdentity, name: str, out: Path, output: Format) -> None:

@@ -15,6 +15,7 @@ from cordon_client.cli import (
     ConfirmOption,
     DryRunOption,
     IdentityOption,
+    MatchArgument,
     OutputOption,
     ServerOption,
     confirm,
@@ -23,7 +24,7 @@ from cordon_client.cli import (
     run,
 )
 from cordon_client.identity import write_private
-from cordon_client.names import hold_name, parse_match, short
+from cordon_client.names import hold_name, short
 from cordon_client.output import Format, emit, talk
 from cordon_client.times import moment
 
@@ -55,14 +56,14 @@ DETAILS = {
     "Pictures": "pictures",
 }
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The hold's name.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
+HoldArgument = Annotated[str, typer.Argument(metavar="HOLD", help="Which hold, as you name it.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")]
 
 
 @app.command()
 def place(
-    name: NameArgument,
-    match: Annotated[str, typer.Argument(metavar="MATCH", help="Which, as DEPLOYMENT/SEQ.")],
+    hold: HoldArgument,
+    match: MatchArgument,
     reason: ReasonOption,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
@@ -76,8 +77,8 @@ def place(
       cordon admin hold place case-2026-14 market/7 --reason "complaint 2026-14"
     """
     request = retention_pb2.PlaceHoldRequest(
-        hold_id=short(name),
-        match=parse_match(match),
+        hold_id=short(hold),
+        match=match,
         reason=reason,
         request_id=new_request_id(),
         validate_only=dry_run,
@@ -87,7 +88,7 @@ def place(
 
 @app.command()
 def lift(
-    name: NameArgument,
+    hold: HoldArgument,
     reason: ReasonOption,
     confirmed: ConfirmOption = None,
     dry_run: DryRunOption = False,
@@ -103,9 +104,9 @@ def lift(
     """
     who = identity_for("admin", identity, server)
     if not dry_run:
-        confirm(short(name), confirmed, f"What {short(name)} keeps will be destroyed.")
+        confirm(short(hold), confirmed, f"What {short(hold)} keeps will be destroyed.")
     request = retention_pb2.LiftHoldRequest(
-        name=hold_name(name),
+        name=hold_name(hold),
         reason=reason,
         request_id=new_request_id(),
         validate_only=dry_run,
@@ -130,7 +131,7 @@ def list_(
 
 @app.command()
 def show(
-    name: NameArgument,
+    hold: HoldArgument,
     pictures: Annotated[
         Path | None, typer.Option("--pictures", metavar="FOLDER", help="Write its pictures there.")
     ] = None,
@@ -144,7 +145,7 @@ def show(
     Example:
       cordon admin hold show case-2026-14 -o json
     """
-    run(_show(identity_for("admin", identity, server), hold_name(name), pictures, output))
+    run(_show(identity_for("admin", identity, server), hold_name(hold), pictures, output))
 
 
 async def _place(

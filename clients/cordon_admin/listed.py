@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from cordon.v1 import retention_pb2
 from cordon.v1.retention_pb2_grpc import RetentionServiceStub
 from cordon_client.channel import call, connected
-from cordon_client.cli import IdentityOption, OutputOption, ServerOption, identity_for, run
+from cordon_client.cli import (
+    DeploymentArgument,
+    IdentityOption,
+    OutputOption,
+    RefArgument,
+    ServerOption,
+    identity_for,
+    run,
+)
 from cordon_client.names import deployment_name, short
 from cordon_client.output import Format, emit
 from cordon_client.times import moment
@@ -32,19 +38,19 @@ TIMES = ("enrol_time", "start_time", "end_time", "erase_time", "answer_until")
 
 
 def was_listed(
-    name: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="The deployment's name.")],
-    ref: Annotated[str, typer.Argument(metavar="REF", help="The external reference.")],
+    deployment: DeploymentArgument,
+    ref: RefArgument,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Tell whether somebody was on a deployment's list, also when the list is destroyed (R3).
+    """Tell whether somebody was on a deployment's list, also when the list is destroyed.
 
     \b
     Example:
-      cordon admin deployment was-listed market s-1
+      cordon admin deployment was-listed market A-17
     """
-    request = retention_pb2.CheckListedRequest(parent=deployment_name(name), external_ref=ref)
+    request = retention_pb2.CheckListedRequest(parent=deployment_name(deployment), external_ref=ref)
     run(_was_listed(identity_for("admin", identity, server), request, output))
 
 

@@ -90,7 +90,7 @@ DETAILS = {
     "First password": "password",
 }
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Which person.")]
 FirstPasswordOption = Annotated[
     Path | None,
     typer.Option(
@@ -114,7 +114,7 @@ class HasUser(Protocol):
 
 @app.command()
 def add(
-    name: NameArgument,
+    user: UserArgument,
     role: Annotated[list[Role], typer.Option("--role", help="What he may do; repeat it.")],
     display_name: Annotated[
         str, typer.Option("--display-name", help='For people ("Anna Berg").')
@@ -135,7 +135,7 @@ def add(
     """
     password = read_password(password_file) if password_file else new_password()
     request = identity_pb2.CreateUserRequest(
-        user_id=short(name),
+        user_id=short(user),
         user=identity_pb2.User(
             display_name=display_name,
             roles=_roles(role),
@@ -167,7 +167,7 @@ def list_(
 
 @app.command()
 def show(
-    name: NameArgument,
+    user: UserArgument,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
     server: ServerOption = None,
@@ -178,15 +178,15 @@ def show(
     Example:
       cordon admin user show anna
     """
-    request = identity_pb2.GetUserRequest(name=user_name(name))
+    request = identity_pb2.GetUserRequest(name=user_name(user))
     who = identity_for("admin", identity, server)
     run(act(who, lambda stub: call(stub.GetUser, request), output))
 
 
 @app.command()
 def role(
-    name: NameArgument,
-    roles: Annotated[list[Role], typer.Argument(metavar="ROLE...", help="All of them.")],
+    user: UserArgument,
+    roles: Annotated[list[Role], typer.Argument(metavar="ROLE", help="All of them.")],
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -199,7 +199,7 @@ def role(
       cordon admin user role anna operator supervisor
     """
     request = identity_pb2.SetUserRolesRequest(
-        name=user_name(name),
+        name=user_name(user),
         roles=_roles(roles),
         request_id=new_request_id(),
         validate_only=dry_run,
@@ -210,7 +210,7 @@ def role(
 
 @app.command()
 def train(
-    name: NameArgument,
+    user: UserArgument,
     until: Annotated[str, typer.Argument(metavar="TIME", help="Until when it counts.")],
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
@@ -224,7 +224,7 @@ def train(
       cordon admin user train anna 2027-01-31
     """
     request = identity_pb2.SetUserTrainingRequest(
-        name=user_name(name),
+        name=user_name(user),
         training_expire_time=_stamp(until),
         request_id=new_request_id(),
         validate_only=dry_run,

@@ -20,19 +20,19 @@ from cordon_admin.records import (
 )
 from cordon_admin.watchlist_enrol import (
     PhotosArgument,
-    RefArgument,
     enrol,
     import_,
     point_of,
     propose,
 )
-from cordon_admin.watchlist_review import DeploymentArgument
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
     ConfirmOption,
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,
+    RefArgument,
     ServerOption,
     confirm,
     identity_for,

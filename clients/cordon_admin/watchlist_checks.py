@@ -10,9 +10,10 @@ import typer
 from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.records import ENTRY_COLUMNS, entry_record, enum_word, rounded, said
-from cordon_admin.watchlist_review import DeploymentArgument, list_name
+from cordon_admin.watchlist_review import list_name
 from cordon_client.channel import call, connected
 from cordon_client.cli import (
+    DeploymentArgument,
     IdentityOption,
     OutputOption,
     ServerOption,

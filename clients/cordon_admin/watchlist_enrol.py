@@ -11,11 +11,12 @@ import typer
 from cordon_admin.enrolment import enrol_rows
 from cordon_admin.particulars import NAMES, SOURCES, Particulars, particulars
 from cordon_admin.rows import Row, Rows, read_rows, rows_of
-from cordon_admin.watchlist_review import DeploymentArgument
 from cordon_client.cli import (
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,
+    RefArgument,
     ServerOption,
     identity_for,
     run,
@@ -24,12 +25,7 @@ from cordon_client.errors import ClientError, ExitCode
 from cordon_client.names import deployment_name
 from cordon_client.output import Format
 
-RefArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="Your own reference for the subject.")
-]
-PhotosArgument = Annotated[
-    list[Path], typer.Argument(metavar="PHOTO...", help="JPEG, PNG or WebP.")
-]
+PhotosArgument = Annotated[list[Path], typer.Argument(metavar="PHOTO", help="JPEG, PNG or WebP.")]
 GiveUpOption = Annotated[
     float,
     typer.Option(

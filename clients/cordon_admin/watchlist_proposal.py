@@ -10,10 +10,10 @@ from cordon.v1 import watchlist_pb2
 from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.records import entry_record, enum_word, reason_records
 from cordon_admin.report import told
-from cordon_admin.watchlist_review import DeploymentArgument
 from cordon_client.channel import call, connected, new_request_id, pages
 from cordon_client.cli import (
     ConfirmOption,
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,

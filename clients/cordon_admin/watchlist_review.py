@@ -11,9 +11,11 @@ from cordon.v1.watchlist_pb2_grpc import WatchlistServiceStub
 from cordon_admin.records import ENTRY_DETAILS, WATCHLIST_DETAILS, entry_record, watchlist_record
 from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,
+    RefArgument,
     ServerOption,
     identity_for,
     run,
@@ -23,8 +25,6 @@ from cordon_client.output import Format, emit, talk
 
 if TYPE_CHECKING:
     from cordon_client.identity import ClientIdentity
-
-DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose watchlist.")]
 
 
 def state(
@@ -70,7 +70,7 @@ def review(
 
 def approve(
     deployment: DeploymentArgument,
-    ref: Annotated[str, typer.Argument(metavar="REF", help="The subject's external reference.")],
+    ref: RefArgument,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,

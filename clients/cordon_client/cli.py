@@ -16,6 +16,7 @@ from typer import Context
 
 from cordon_client.errors import ClientError, ExitCode, from_rpc, print_error
 from cordon_client.identity import ClientIdentity, load_identity, split_address
+from cordon_client.names import parse_match
 from cordon_client.output import Format
 
 if TYPE_CHECKING:
@@ -53,6 +54,18 @@ DryRunOption = Annotated[
 ConfirmOption = Annotated[
     str | None,
     typer.Option("--confirm", metavar="NAME", help="The object's name, in place of typing it."),
+]
+
+DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Which deployment.")]
+MatchArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DEPLOYMENT/MATCH", help="Which match, as market/7.", callback=parse_match
+    ),
+]
+"""Is handed to the command as the match's whole name."""
+RefArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="Your own reference for the subject.")
 ]
 
 

@@ -256,7 +256,7 @@ def enrol_command(identity: ClientIdentity | None) -> str:
     role, name, folder = identity.role, identity.name, identity.folder
     return (
         f"cordon {role} enrol TOKEN {identity.server} --out {folder} --force "
-        f"(TOKEN by an administrator: cordon admin cert token {role} {name})"
+        f"(TOKEN by an administrator: cordon admin cert token {role}/{name})"
     )
 
 

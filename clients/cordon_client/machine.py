@@ -107,7 +107,7 @@ def fingerprint_of(token: str) -> bytes:
         raise ClientError(
             "This is no enrolment token.",
             why=f"It starts with {_PREFIX} and has {len(_PREFIX) + 86} characters; copy it whole.",
-            hint="cordon admin cert token ROLE NAME (an administrator, for a new one)",
+            hint="cordon admin cert token ROLE/NAME (an administrator, for a new one)",
             exit_code=ExitCode.USAGE,
         )
     return told[:_FINGERPRINT_BYTES]  # The secret follows.
@@ -174,5 +174,5 @@ def _not_enrolled(error: grpc.aio.AioRpcError, address: str) -> ClientError:
             hint="cordon camera enrol TOKEN HOST:PORT (a name that the server was set up with)",
             exit_code=ExitCode.UNAVAILABLE,
         )
-    found.hint = "cordon admin cert token ROLE NAME (an administrator, for a new token)"
+    found.hint = "cordon admin cert token ROLE/NAME (an administrator, for a new token)"
     return found

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from cordon_client.errors import ClientError, ExitCode
+
+_MATCH = re.compile(
+    "((?P<short>[^/]+)/|deployments/(?P<whole>[^/]+)/matches/)(?P<number>[1-9][0-9]{0,18})"
+)
 
 
 def camera_name(given: str) -> str:
@@ -32,24 +38,17 @@ def entry_name(deployment: str, ref: str) -> str:
     return f"{deployment_name(deployment)}/entries/{ref}"
 
 
-def match_name(deployment: str, sequence: int) -> str:
-    """A deployment, short or whole, and a position in its log."""
-    return f"{deployment_name(deployment)}/matches/{sequence}"
-
-
 def parse_match(given: str) -> str:
     """ "market/7" or "deployments/market/matches/7" -> the latter."""
-    match given.split("/"):
-        case ["deployments", _, "matches", sequence] if sequence.isdecimal():
-            return given
-        case [deployment, sequence] if deployment and sequence.isdecimal():
-            return match_name(deployment, int(sequence))
-    raise ClientError(
-        f"{given!r} does not name a match.",
-        why="It has to be DEPLOYMENT/SEQ.",
-        hint="cordon control show market/7",
-        exit_code=ExitCode.USAGE,
-    )
+    found = _MATCH.fullmatch(given)
+    if found is None:
+        raise ClientError(
+            f"{given!r} does not name a match.",
+            why="It has to be DEPLOYMENT/MATCH, as market/7: match 7 of the deployment market.",
+            hint="cordon control show market/7",
+            exit_code=ExitCode.USAGE,
+        )
+    return f"deployments/{found['short'] or found['whole']}/matches/{found['number']}"
 
 
 def short(name: str) -> str:

@@ -58,7 +58,7 @@ WHO_COLUMNS = {
 
 def sign_in(
     user: Annotated[
-        str | None, typer.Argument(metavar="[USER]", help="Who you are; else whoever was last.")
+        str | None, typer.Argument(metavar="USER", help="Who you are; else whoever was last.")
     ] = None,
     password_file: PasswordFileOption = None,
     new_password_file: NewPasswordFileOption = None,
@@ -97,9 +97,10 @@ def step_up(
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Give your password afresh: revoking, roles and bulk enrolment want it minutes old at most.
+    """Give your password afresh: some commands want it minutes old at most.
 
-    At a terminal a command that wants it asks by itself; a script runs this first.
+    They revoke, lock, sign somebody out, give roles or a first password, register a signing key,
+    lift a hold, import a list. At a terminal they ask by themselves; a script runs this first.
 
     \b
     Examples:

@@ -11,7 +11,9 @@ from cordon.v1 import match_pb2
 from cordon.v1.match_pb2_grpc import MatchServiceStub
 from cordon_client.channel import call, connected, pages
 from cordon_client.cli import (
+    DeploymentArgument,
     IdentityOption,
+    MatchArgument,
     OutputOption,
     ProfileOption,
     ServerOption,
@@ -20,7 +22,7 @@ from cordon_client.cli import (
     run,
 )
 from cordon_client.lazy import Lazy, LazyGroup
-from cordon_client.names import deployment_name, parse_match
+from cordon_client.names import deployment_name
 from cordon_client.output import Format, emit, talk
 from cordon_client.workstation import WORKSTATION
 from cordon_control.pictures import save_match
@@ -57,6 +59,8 @@ app = new_app(
     Examples:
       cordon control sign-in anna
       cordon control matches market
+      cordon control claim market/7
+      cordon control adjudicate market/7 true --because features-agree
     """,
     cls=Desk,
 )
@@ -65,9 +69,6 @@ app = new_app(
 @app.callback()
 def control(profile: ProfileOption = None) -> None:
     """Takes the options that stand before the command."""
-
-
-DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose matches.")]
 
 
 @app.command()
@@ -88,7 +89,7 @@ def matches(
 
 @app.command()
 def show(
-    match: Annotated[str, typer.Argument(metavar="DEPLOYMENT/SEQ", help="Which match.")],
+    match: MatchArgument,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="DIR", help="Write the pictures here.")
     ] = None,
@@ -102,7 +103,7 @@ def show(
     Example:
       cordon control show market/7 --save matches/
     """
-    run(_show(identity_for("control", identity, server), parse_match(match), save, output))
+    run(_show(identity_for("control", identity, server), match, save, output))
 
 
 async def _matches(identity: ClientIdentity, parent: str, output: Format) -> None:

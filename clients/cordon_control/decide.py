@@ -15,12 +15,12 @@ from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
     DryRunOption,
     IdentityOption,
+    MatchArgument,
     OutputOption,
     ServerOption,
     identity_for,
     run,
 )
-from cordon_client.names import match_name, parse_match
 from cordon_client.output import Format, emit, local_time, talk
 from cordon_client.times import moment
 from cordon_control.pictures import save_match, saved_pictures
@@ -65,8 +65,6 @@ class Came(StrEnum):
 PICTURES = Path("matches")
 """Where the pictures are saved when no option says otherwise."""
 
-MatchArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT/SEQ", help="Which match.")]
-
 
 def claim(
     match: MatchArgument,
@@ -86,17 +84,17 @@ def claim(
       cordon control claim market/7 --save matches/
     """
     request = match_pb2.ClaimMatchRequest(
-        name=parse_match(match), request_id=new_request_id(), validate_only=dry_run
+        name=match, request_id=new_request_id(), validate_only=dry_run
     )
     run(_claim(identity_for("control", identity, server), request, save, output))
 
 
 def adjudicate(
-    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose match.")],
-    sequence: Annotated[int, typer.Argument(metavar="SEQ", min=1, help="Which match.")],
-    verdict: Annotated[Verdict, typer.Argument(help="Is it the same person?")],
+    match: MatchArgument,
+    verdict: Annotated[Verdict, typer.Argument(metavar="VERDICT", help="Is it the same person?")],
     because: Annotated[
-        list[Why], typer.Option("--because", help="Why (repeatable, three at most).")
+        list[Why],
+        typer.Option("--because", metavar="REASON", help="Why; repeat it, three at most."),
     ],
     pictures: Annotated[
         Path,
@@ -115,11 +113,10 @@ def adjudicate(
 
     \b
     Example:
-      cordon control adjudicate market 7 false --because features-differ
+      cordon control adjudicate market/7 false --because features-differ
     """
-    name = match_name(deployment, sequence)
     who = identity_for("control", identity, server)
-    run(_adjudicate(who, _judgement(name, verdict, because, dry_run), pictures, output))
+    run(_adjudicate(who, _judgement(match, verdict, because, dry_run), pictures, output))
 
 
 def outcome(
@@ -141,7 +138,7 @@ def outcome(
       cordon control outcome market/7 stopped-confirmed
     """
     request = match_pb2.RecordOutcomeRequest(
-        name=parse_match(match),
+        name=match,
         outcome=match_pb2.MatchOutcome.Value(f"MATCH_OUTCOME_{came.name}"),
         request_id=new_request_id(),
         validate_only=dry_run,

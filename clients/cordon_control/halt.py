@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from cordon.v1 import deployment_pb2
 from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
 from cordon_client.channel import call, connected, new_request_id
-from cordon_client.cli import DryRunOption, IdentityOption, ServerOption, identity_for, run
+from cordon_client.cli import (
+    DeploymentArgument,
+    DryRunOption,
+    IdentityOption,
+    ServerOption,
+    identity_for,
+    run,
+)
 from cordon_client.names import deployment_name, short
 from cordon_client.output import talk
 
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def halt(
-    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="What is to stop.")],
+    deployment: DeploymentArgument,
     dry_run: DryRunOption = False,
     identity: IdentityOption = None,
     server: ServerOption = None,

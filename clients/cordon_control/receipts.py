@@ -13,12 +13,13 @@ from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
     DryRunOption,
     IdentityOption,
+    MatchArgument,
     OutputOption,
     ServerOption,
     identity_for,
     run,
 )
-from cordon_client.names import parse_match, short
+from cordon_client.names import short
 from cordon_client.output import Format, emit, talk
 from cordon_client.times import moment
 from cordon_control.records import decision_word, outcome_word
@@ -41,7 +42,7 @@ _FOUND = {
 
 
 def receipt(
-    match: Annotated[str, typer.Argument(metavar="DEPLOYMENT/SEQ", help="Which match.")],
+    match: MatchArgument,
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
@@ -57,7 +58,7 @@ def receipt(
       cordon control receipt market/7
     """
     request = receipt_pb2.IssueReceiptRequest(
-        name=parse_match(match), request_id=new_request_id(), validate_only=dry_run
+        name=match, request_id=new_request_id(), validate_only=dry_run
     )
     run(_receipt(identity_for("control", identity, server), request, output))
 

@@ -12,6 +12,7 @@ from cordon.v1 import measurement_pb2
 from cordon.v1.measurement_pb2_grpc import MeasurementServiceStub
 from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,
@@ -41,13 +42,13 @@ _COLUMNS = {
 
 
 def seed(
-    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Among whose matches.")],
+    deployment: DeploymentArgument,
     ref: Annotated[str, typer.Argument(metavar="REF", help="Whom the face is taken for.")],
     photo: Annotated[
         Path, typer.Argument(metavar="PHOTO", help="A face as the camera would take it.")
     ],
     camera: Annotated[
-        str, typer.Option("--camera", metavar="NAME", help="Where it is as if seen.")
+        str, typer.Option("--camera", metavar="CAMERA", help="Where it is as if seen.")
     ],
     is_same: Annotated[
         bool, typer.Option("--true/--false", help="Whether it is the listed person.")
@@ -80,7 +81,7 @@ def seed(
 
 
 def shift_report(
-    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose known cases.")],
+    deployment: DeploymentArgument,
     since: Annotated[
         str, typer.Option("--since", metavar="TIME", help="Judgements from then on; else all.")
     ] = "",

@@ -10,9 +10,11 @@ from cordon.v1 import measurement_pb2
 from cordon.v1.measurement_pb2_grpc import MeasurementServiceStub
 from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,
+    RefArgument,
     ServerOption,
     identity_for,
     run,
@@ -34,13 +36,11 @@ _COLUMNS = {
     "TO": "tpir_high",
 }
 
-DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose volunteers.")]
-
 
 def record_pass(
     deployment: DeploymentArgument,
-    ref: Annotated[str, typer.Argument(metavar="REF", help="Which volunteer.")],
-    camera: Annotated[str, typer.Option("--camera", metavar="NAME", help="Which camera.")],
+    ref: RefArgument,
+    camera: Annotated[str, typer.Option("--camera", metavar="CAMERA", help="Which camera.")],
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="When, if not just now.")] = "",
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cordon_client.cli import IdentityOption, ServerOption, identity_for, run
+from cordon_client.cli import DeploymentArgument, IdentityOption, ServerOption, identity_for, run
 from cordon_client.names import deployment_name
 from cordon_client.output import talk, to_json
 from cordon_control.follow import Enough, Follower
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 
 def watch(
-    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose matches.")],
+    deployment: DeploymentArgument,
     after: Annotated[
-        int, typer.Option("--after", metavar="SEQ", min=0, help="The last match you have.")
+        int,
+        typer.Option(
+            "--after", metavar="SEQ", min=0, help="The last you have, as a watch tells at its end."
+        ),
     ] = 0,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     save: Annotated[

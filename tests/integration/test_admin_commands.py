@@ -251,7 +251,7 @@ def test_a_certificate_is_issued_into_a_private_folder(
 ) -> None:
     name = site.add_camera()[0] if role == "camera" else site.new_name("anna")
     out = tmp_path / "identity"
-    issue = ("admin", "cert", "issue", role, name, "--out", str(out))
+    issue = ("admin", "cert", "issue", f"{role}/{name}", "--out", str(out))
 
     site.cordon(*issue, "--dry-run")
     assert not out.exists()
@@ -271,7 +271,8 @@ def test_a_certificate_is_issued_into_a_private_folder(
 
 def test_an_identity_is_not_overwritten_unless_told_so(site: Site, tmp_path: Path) -> None:
     out = tmp_path / "identity"
-    issue = ("admin", "cert", "issue", "control", site.new_name("anna"), "--out", str(out))
+    machine = f"control/{site.new_name('anna')}"
+    issue = ("admin", "cert", "issue", machine, "--out", str(out))
     site.cordon(*issue)
     key = (out / "key.pem").read_bytes()
 

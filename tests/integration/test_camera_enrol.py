@@ -40,7 +40,7 @@ def enrol(site: Site, token: str, folder: Path, code: int = 0, *options: str) ->
 
 
 def new_token(site: Site, camera: str) -> str:
-    token = site.cordon("admin", "cert", "token", "camera", camera, "-o", "name")
+    token = site.cordon("admin", "cert", "token", f"camera/{camera}", "-o", "name")
     return token.stdout.strip()
 
 

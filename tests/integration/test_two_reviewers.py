@@ -61,7 +61,7 @@ class Desks:
 
     def judge(self, desk: Path, verdict: str, reason: str, match: int = 1, code: int = 0) -> str:
         pictures = ("--because", reason, "--pictures", self.saved(desk), "-o", "json")
-        asked = ("control", "adjudicate", self.deployment, str(match), verdict, *pictures)
+        asked = ("control", "adjudicate", f"{self.deployment}/{match}", verdict, *pictures)
         done = self.site.cordon(*asked, identity=desk, code=code)
         return done.stderr if code else done.stdout
 

@@ -126,7 +126,7 @@ def test_a_person_decides_and_the_decision_stands(scene: Scene, tmp_path: Path) 
     scene.stream()
     site, deployment, anna = scene.site, scene.deployment, scene.control
     saved = ("--pictures", str(tmp_path / "saved"))
-    adjudicate = ("control", "adjudicate", deployment, "2")
+    adjudicate = ("control", "adjudicate", f"{deployment}/2")
     differ = ("--because", "features-differ", *saved)
 
     listed = site.cordon_json("control", "matches", deployment, identity=anna)

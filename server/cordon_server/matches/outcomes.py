@@ -59,7 +59,7 @@ class Outcomes:
             if record.adjudication is None:
                 raise NotReady(
                     f"match {match_id} is not decided, and nobody is approached before that; "
-                    f"first: cordon control adjudicate {self._deployment_id} {match_id}",
+                    f"first: cordon control adjudicate {self._deployment_id}/{match_id}",
                     reason="NOT_DECIDED",
                 )
             return record, txn.get(SEEDS, match_key(match_id))

@@ -100,7 +100,21 @@ def test_names_may_be_short_or_whole() -> None:
     assert parse_match("deployments/market/matches/7") == "deployments/market/matches/7"
 
 
-@pytest.mark.parametrize("given", ["market", "market/x", "/7", "a/b/c", ""])
-def test_a_match_needs_a_deployment_and_a_sequence(given: str) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        "market",
+        "market/x",
+        "market/0",
+        "market/٧",
+        "/7",
+        "a/b/c",
+        "deployments/market",
+        "deployments/market/7",
+        "market/matches/7",
+        "",
+    ],
+)
+def test_a_match_needs_a_deployment_and_a_number(given: str) -> None:
     with pytest.raises(ClientError, match="does not name a match"):
         parse_match(given)

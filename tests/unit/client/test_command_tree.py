@@ -80,6 +80,58 @@ def test_every_option_has_a_help(path: str) -> None:
     assert without == [], f"{path}: {without}"
 
 
+ASKED = {
+    "camera": "CAMERA",
+    "deployment": "DEPLOYMENT",
+    "hold": "HOLD",
+    "machine": "ROLE/NAME",
+    "match": "DEPLOYMENT/MATCH",
+    "ref": "REF",
+    "user": "USER",
+}
+"""What a command asks for, to how its help calls it."""
+
+
+def test_the_same_thing_is_asked_for_alike_by_every_command() -> None:
+    said = {
+        (param.name.removesuffix("s"), param.metavar)
+        for path, command in TREE.items()
+        if path.split()[1:2] not in (["camera"], ["server"])
+        for param in command.params
+    }
+
+    assert {(name, metavar) for name, metavar in said if name in ASKED} == set(ASKED.items())
+    assert ("name", "NAME") not in said
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("control", "adjudicate", "market", "7", "true", "--because", "features-agree"),
+        ("control", "show", "7"),
+        ("control", "claim", "market"),
+        ("control", "receipt", "market/north/7"),
+        ("control", "outcome", "market", "7", "lost"),
+        ("admin", "hold", "place", "case-1", "7", "--reason", "complaint"),
+    ],
+    ids=" ".join,
+)
+def test_a_match_that_is_named_otherwise_is_told_how(args: tuple[str, ...]) -> None:
+    done = cordon(*args)
+
+    assert done.returncode == 2
+    assert "does not name a match" in done.stderr
+    assert "DEPLOYMENT/MATCH, as market/7" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["token", "issue"])
+def test_a_machine_that_is_named_otherwise_is_told_how(command: str) -> None:
+    done = cordon("admin", "cert", command, "desk", *(("--out", "x") if command == "issue" else ()))
+
+    assert done.returncode == 2
+    assert "ROLE/NAME, as camera/north-gate" in done.stderr
+
+
 def test_help_names_every_command_with_a_line() -> None:
     done = cordon("--help")
 
