@@ -1,4 +1,5 @@
-"""Mutants of what decides who may call: `python -m tests.mutation [--only tokens,people] [--list]`.
+"""Mutants of what decides who may call, and what may be done: `python -m tests.mutation`
+[--only tokens,checks] [--list].
 
 Each condition of these modules is made never true and always true in turn, each operand of an
 `and` or `or` is taken out, each bound moved by its edge, each `raise` left out. The module's unit
@@ -29,44 +30,56 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-IDENTITY = ROOT / "server" / "cordon_server" / "identity"
+PACKAGE = "cordon_server"
+SERVER = ROOT / "server" / PACKAGE
 UNIT = "tests/unit/server/test_{}.py"
 TESTS = {
-    "tokens": ("tokens", "admission"),
-    "sessions": ("people", "admission", "users"),
-    "permissions": ("permissions", "role_table"),
-    "scopes": ("scopes", "admission"),
-    "admission": ("admission", "permissions", "tokens", "scopes"),
-    "people": ("people", "attempts", "admission", "identity_servicer"),
-    "attempts": ("attempts",),
-    "keys": ("tokens",),
-    "peers": ("peers",),
-    "users": ("users", "identity_servicer"),
+    "identity.tokens": ("tokens", "admission"),
+    "identity.sessions": ("people", "admission", "users"),
+    "identity.permissions": ("permissions", "role_table"),
+    "identity.scopes": ("scopes", "admission"),
+    "identity.admission": ("admission", "permissions", "tokens", "scopes"),
+    "identity.people": ("people", "attempts", "admission", "identity_servicer"),
+    "identity.attempts": ("attempts",),
+    "identity.keys": ("tokens",),
+    "identity.peers": ("peers",),
+    "identity.users": ("users", "identity_servicer"),
+    "authority.checks": ("authority_checks", "deployments"),
+    "authority.steps": ("deployments", "authority_checks", "recognising"),
+    "authority.moves": ("recognising", "deployments"),
+    "authority.clock": ("kept_clock",),
+    "authority.watchlist_rules": ("watchlist_rules", "volunteers"),
+    "authority.watchlist_approval": ("watchlist_second_person",),
+    "authority.ceiling": ("ceiling",),
+    "authority.policy": ("policy",),
+    "matches.fusion": ("fusion",),
+    "matches.review": ("review", "match_servicer"),
+    "matches.suppression": ("suppression",),
 }
-"""Module of cordon_server.identity to the unit tests that answer for it."""
+"""Module of cordon_server to the unit tests that answer for it."""
 RUN_S_MAX = 120.0
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
-        "people",
+        "identity.people",
         "if user.locked_out_until is not None and clock() < user.locked_out_until:",
         "without clock() < user.locked_out_until",
     ): "spares memory; attempts that are past do not count",
     (
-        "people",
+        "identity.people",
         "if user.locked_out_until is not None and clock() < user.locked_out_until:",
         "< to <=",
     ): "likewise",
     (
-        "people",
+        "identity.people",
         "if user is None or not is_right:",
         "without user is None",
     ): "nothing is right where nothing is kept; for the type checker",
-    ("people", "if user is not None:", "always"): "finds nobody to write to",
-    ("people", "if until is None:", "never"): "spares a write of what is there",
-    ("keys", "assert KEY_PERIOD > TOKEN_LIFE_MAX", "> to >="): "the two are far apart",
+    ("identity.people", "if user is not None:", "always"): "finds nobody to write to",
+    ("identity.people", "if until is None:", "never"): "spares a write of what is there",
+    ("identity.keys", "assert KEY_PERIOD > TOKEN_LIFE_MAX", "> to >="): "the two are far apart",
     (
-        "keys",
+        "identity.keys",
         "if not self._is_due(self._records, self._clock()):",
         "never",
     ): "spares a write; _rotated asks again",
@@ -92,7 +105,7 @@ class Mutant:
 
 def mutants(module: str) -> Iterator[Mutant]:
     """Every mutant of a module."""
-    source = (IDENTITY / f"{module}.py").read_text()
+    source = SERVER.joinpath(*module.split(".")).with_suffix(".py").read_text()
     tree = ast.parse(source)
     lines = source.splitlines()
     count = sum(1 for _ in ast.walk(tree))
@@ -170,7 +183,7 @@ class InItsPlace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __init__(self, mutant: Mutant) -> None:
         self._mutant = mutant
-        self._name = f"cordon_server.identity.{mutant.module}"
+        self._name = f"{PACKAGE}.{mutant.module}"
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -248,12 +261,21 @@ def _preload() -> None:
         *("cordon.v1.identity_pb2_grpc", "cordon_server.authority.records"),
     ):
         importlib.import_module(name)
-    assert "cordon_server.identity" not in sys.modules
+    assert not {f"{PACKAGE}.{module}" for module in TESTS} & set(sys.modules)
+
+
+def _modules(text: str) -> list[str]:
+    """Modules named with or without their room, or every one of a room."""
+    asked = set(text.split(","))
+    known = {name for module in TESTS for name in (module, *module.split("."))}
+    if unknown := asked - known:
+        raise argparse.ArgumentTypeError(f"no such module: {', '.join(sorted(unknown))}")
+    return [module for module in TESTS if asked & {module, *module.split(".")}]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(TESTS))
+    parser.add_argument("--only", type=_modules, default=list(TESTS))
     parser.add_argument("--list", action="store_true", help="the mutants, without running them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
@@ -286,8 +308,8 @@ def main() -> int:
 
 
 def _row(mutant: Mutant, result: str) -> str:
-    where = f"{mutant.module}.py:{mutant.line}"
-    return f"{where:<20} {result:<8} {mutant.change:<44} | {mutant.words}"
+    where = f"{mutant.module}:{mutant.line}"
+    return f"{where:<34} {result:<8} {mutant.change:<44} | {mutant.words}"
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ def approve(
 
 
 def _approved(record: ReferenceRecord, approval: Approval) -> ReferenceRecord:
-    if record.override is None or not record.is_waiting:
+    override = record.override
+    if override is None or override.approval is not None:
         return record
-    override = msgspec.structs.replace(record.override, approval=approval)
-    return msgspec.structs.replace(record, override=override)
+    approved = msgspec.structs.replace(override, approval=approval)
+    return msgspec.structs.replace(record, override=approved)

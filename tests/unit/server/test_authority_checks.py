@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cordon_server.authority import content, steps
 from cordon_server.authority.cameras import Cameras
+from cordon_server.authority.checks import check_floor, check_four_eyes, check_window_open
+from cordon_server.authority.policy import Category
 from cordon_server.authority.records import DEPLOYMENTS, Actor, DeploymentRecord, State
 from cordon_server.authority.steps import Officer
 from cordon_server.authority.terms import ImpactAssessment, Zone
-from cordon_server.domain import CordonError
+from cordon_server.domain import VOLUNTEER, CordonError, NotPermitted, NotReady
 from cordon_server.store.environment import Environment
 from tests.unit.server.authority_rooms import (
     APPROVER,
@@ -30,6 +33,8 @@ from tests.unit.server.authority_rooms import (
 from tests.unit.server.rooms import NOON, OFFICER, Clock
 
 HOUR = timedelta(hours=1)
+AT_FLOOR = json.dumps({"threshold": 0.5, "threshold_floor": 0.5})
+BELOW_FLOOR = json.dumps({"threshold": 0.5, "threshold_floor": 0.51})
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
 
 
@@ -119,6 +124,91 @@ async def test_a_list_outside_the_policy_is_not_submitted(
     await chain.create()
 
     assert await reason_of(chain.submit()) == reason
+
+
+@pytest.mark.serves("R6", "R28")
+async def test_a_list_as_long_as_the_policy_allows_is_submitted_volunteers_apart(
+    registry: Environment, clock: Clock
+) -> None:
+    wanted = Category("Wanted", entries_max=3, minors=False)
+    chain = await a_chain_by(registry, clock, watchlist={"entries_max": 5})
+    chain.deployments.policy = msgspec.structs.replace(
+        chain.deployments.policy, categories={"wanted": wanted}
+    )
+    await chain.create()
+
+    for by_category, reason in (
+        ({"wanted": 4}, "CATEGORY_TOO_LONG"),
+        ({"other": 1}, "CATEGORY_UNKNOWN"),
+        ({"wanted": 3, VOLUNTEER: 3}, "LIST_TOO_LONG"),
+    ):
+        chain.list = replace(LIST, entries=sum(by_category.values()), by_category=by_category)
+        assert await reason_of(chain.submit()) == reason
+    chain.list = replace(LIST, entries=5, by_category={"wanted": 3, VOLUNTEER: 2})
+    assert (await chain.submit()).state is State.SUBMITTED
+
+
+@pytest.mark.serves("R9", "R17", "R19", "R24")
+async def test_what_the_policy_allows_or_wants_and_gets_is_submitted(
+    registry: Environment, clock: Clock
+) -> None:
+    chain = await a_chain_by(
+        registry,
+        clock,
+        authority={"urgent_h_max": 2.0, "impact_assessment": True, "forecast": True},
+        notice={"exemption": True},
+    )
+    assessment = ImpactAssessment(b"i" * 32, "dpo", NOON + HOUR)
+    await chain.create(is_urgent=True, notice_exemption="x", impact_assessment=assessment)
+
+    assert (await chain.submit(forecast=AT_FLOOR)).state is State.SUBMITTED
+
+
+@pytest.mark.serves("R15")
+async def test_below_the_floor_that_was_forecast_it_takes_the_officers_own_word(
+    chain: Chain,
+) -> None:
+    record = await chain.create()
+
+    check_floor(record, "", meant=False)
+    check_floor(record, AT_FLOOR, meant=False)
+    check_floor(record, BELOW_FLOOR, meant=True)
+    with pytest.raises(NotReady) as refused:
+        check_floor(record, BELOW_FLOOR, meant=False)
+    assert refused.value.reason == "THRESHOLD_BELOW_FLOOR"
+
+
+@pytest.mark.serves("R8")
+async def test_who_submitted_what_another_made_does_not_authorise_it(chain: Chain) -> None:
+    record = await chain.create()
+    third = Actor("third", "spiffe://site.local/admin/third")
+    submitted = steps.submitted(record, third, chain.present, "")
+
+    for same in (third, Actor(third.user_id, "elsewhere"), Actor("other", third.machine)):
+        with pytest.raises(NotPermitted) as refused:
+            check_four_eyes(submitted, same)
+        assert refused.value.reason == "FOUR_EYES"
+    check_four_eyes(submitted, APPROVER)
+
+
+@pytest.mark.serves("R7")
+async def test_a_window_that_is_not_open_and_one_that_is_over_are_told_apart(
+    chain: Chain, clock: Clock
+) -> None:
+    await chain.create(start_time=NOON + HOUR, end_time=NOON + 2 * HOUR)
+    await chain.submit()
+    await chain.authorise()
+    moment = timedelta(microseconds=1)
+
+    clock.now = NOON + HOUR - moment
+    assert await reason_of(chain.arm(dry_run=True)) == "WINDOW_NOT_OPEN"
+    clock.now = NOON + HOUR
+    assert (await chain.arm(dry_run=True)).state is State.ARMED
+    record = await chain.deployments.get("market")
+    with pytest.raises(NotReady) as refused:
+        check_window_open(record, NOON + 2 * HOUR)
+    assert refused.value.reason == "WINDOW_OVER"
+    check_window_open(record, NOON + 2 * HOUR - moment)
 
 
 @pytest.mark.serves("R8")

@@ -345,8 +345,9 @@ async def test_people_work_on_a_deployment_once_they_are_assigned(chain: Chain) 
 async def test_others_than_were_signed_for_make_the_signature_void_until_it_is_armed(
     chain: Chain,
 ) -> None:
-    await chain.authorised()
+    signed = await chain.authorised()
 
+    assert await assign(chain, [], ["anna"]) == signed, "changes nobody"
     assert (await assign(chain, ["anna"], [])).state is State.DRAFT
     await chain.submit()
     await chain.authorise()

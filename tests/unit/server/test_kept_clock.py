@@ -7,13 +7,15 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from cordon_server.authority.clock import CLOCK, KEEP_EVERY, KeptClock
+from cordon_server.authority.clock import CLOCK, KEEP_EVERY, SET_BACK_MIN, KeptClock
 from cordon_server.domain import StorageFull
 from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import NOON, Clock
 
 HOUR = timedelta(hours=1)
+MOMENT = timedelta(microseconds=1)
 
 
 class Monotonic:
@@ -72,6 +74,35 @@ async def test_a_start_knows_the_latest_time_that_was_kept(
     record = registry.read_now(lambda txn: txn.get(CLOCK, b"latest"))
     assert record is not None
     assert record.latest == NOON + HOUR
+
+
+async def test_the_time_is_kept_when_the_note_is_old_enough_or_always(
+    registry: Environment, clock: Clock
+) -> None:
+    kept = KeptClock(registry, wall=clock, monotonic_s=Monotonic())
+
+    for passed, always, noted in (
+        (KEEP_EVERY - MOMENT, False, None),
+        (KEEP_EVERY, False, KEEP_EVERY),
+        (KEEP_EVERY + MOMENT, True, KEEP_EVERY + MOMENT),
+    ):
+        clock.now = NOON + passed
+        await kept.keep(always=always)
+        record = registry.read_now(lambda txn: txn.get(CLOCK, b"latest"))
+        assert (record and record.latest) == (noted and NOON + noted)
+
+
+@pytest.mark.parametrize(("back", "told"), [(SET_BACK_MIN, []), (SET_BACK_MIN + MOMENT, ["error"])])
+async def test_a_start_tells_that_the_clock_was_set_back(
+    registry: Environment, clock: Clock, back: timedelta, told: list[str]
+) -> None:
+    await KeptClock(registry, wall=clock, monotonic_s=Monotonic()).keep(always=True)
+
+    clock.now = NOON - back
+    with capture_logs() as logs:
+        KeptClock(registry, wall=clock, monotonic_s=Monotonic())
+
+    assert [each["log_level"] for each in logs if each["event"] == "clock.set_back"] == told
 
 
 async def test_a_full_disk_stops_nobody_who_keeps_the_time_and_it_is_kept_when_there_is_room(

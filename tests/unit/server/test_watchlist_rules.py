@@ -104,6 +104,73 @@ def test_each_rule_refuses_with_its_code_and_field(broken: str) -> None:
         assert found == [broken]
 
 
+@pytest.mark.serves("R6", "R15", "R18", "R23", "R26")
+@pytest.mark.parametrize(
+    "application",
+    [
+        replace(GOOD, threshold=STRICT.threshold),
+        saying(rationale="x" * 20),
+        saying(captured_on=TODAY - timedelta(days=365)),
+        saying(captured_on=TODAY),
+    ],
+)
+def test_what_just_keeps_a_rule_is_taken(application: Application) -> None:
+    assert codes(application) == []
+
+
+@pytest.mark.serves("R18")
+def test_who_is_born_today_is_a_child_and_no_mistake() -> None:
+    born_today = saying(birth_date=TODAY, age_group=None)
+
+    assert codes(replace(born_today, category="missing")) == []
+    assert codes(replace(born_today, category="other")) == ["category: CATEGORY_UNKNOWN"]
+
+
+@pytest.mark.serves("R18")
+@pytest.mark.parametrize(
+    ("birth", "said", "words"),
+    [
+        (date(1980, 2, 29), AgeGroup.MINOR, "this is an adult"),
+        (BORN_17_YEARS_AGO, AgeGroup.ADULT, "this is a minor"),
+    ],
+)
+def test_an_age_group_that_the_date_of_birth_contradicts_is_told_as_what_it_is(
+    birth: date, said: AgeGroup, words: str
+) -> None:
+    with pytest.raises(NotListable) as refused:
+        check_application(
+            replace(saying(birth_date=birth, age_group=said), category="missing"),
+            STRICT,
+            NOON,
+            is_new=True,
+        )
+
+    assert [words in reason.message for reason in refused.value.reasons] == [True]
+
+
+@pytest.mark.serves("R18", "R26")
+@pytest.mark.parametrize(
+    ("birth", "words"),
+    [
+        (date(1980, 2, 29), ("this person", "R26")),
+        (BORN_17_YEARS_AGO, ("somebody under 18", "R18")),
+    ],
+)
+def test_a_missing_rationale_says_of_whom_and_by_which_rule(
+    birth: date, words: tuple[str, str]
+) -> None:
+    bare = replace(saying(birth_date=birth, age_group=None, rationale=""), category="missing")
+    with pytest.raises(NotListable) as refused:
+        check_application(bare, STRICT, NOON, is_new=True)
+
+    (reason,) = refused.value.reasons
+    assert [each in reason.message for each in words] == [True, True]
+
+
+def test_pictures_may_be_of_any_age_where_the_policy_says_nothing() -> None:
+    assert codes(saying(captured_on=date(1950, 1, 1)), LAX) == []
+
+
 @pytest.mark.serves("R6")
 def test_every_broken_rule_is_told_at_once() -> None:
     bare = Application("A-17", "other", None, b"picture", None)

@@ -8,6 +8,7 @@ import pytest
 
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist import Watchlist
+from cordon_server.authority.watchlist_approval import check_second
 from cordon_server.authority.watchlist_records import (
     Approval,
     Override,
@@ -167,3 +168,28 @@ async def test_what_waits_hides_no_duplicate_once_it_is_approved(watchlist: Watc
 
     with pytest.raises(UnusablePicture, match="enrolled as a"):
         await watchlist.approve("b", SECOND, dry_run=False)
+
+
+@pytest.mark.serves("R23")
+async def test_a_yes_is_to_what_waits_and_to_nothing_else(watchlist: Watchlist) -> None:
+    poor = Particulars(override_reason="the only one")
+    await enrol(watchlist, "a", picture(0))
+    await enrol(watchlist, "a", poor_picture(0, take=2), poor, by=SECOND)
+    await watchlist.approve("a", OFFICER, dry_run=False)
+    await enrol(watchlist, "a", poor_picture(0, take=3), poor, by=OFFICER)
+
+    entry, references = await watchlist.approve("a", SECOND, dry_run=False)
+
+    assert entry.approval is None, "nobody asked for it"
+    assert {each.override and each.override.approval for each in references} == {
+        None,
+        Approval(OFFICER, NOON),
+        Approval(SECOND, NOON),
+    }
+
+
+@pytest.mark.serves("R8")
+def test_what_nobody_enrolled_by_name_binds_nobody() -> None:
+    check_second([None], SECOND, "review this watchlist")
+    with pytest.raises(NotPermitted):
+        check_second([None, SECOND], SECOND, "review this watchlist")
