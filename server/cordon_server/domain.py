@@ -26,6 +26,8 @@ CordonError
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -344,11 +346,56 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """So many values in all: their mean and variance are left, no value is."""
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    """The sum of their squares."""
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.count + other.count, self.total + other.total, self.squares + other.squares
+        )
+
+    @property
+    def mean(self) -> float:
+        """0 where there are none."""
+        return self.total / self.count if self.count else 0.0
+
+    @property
+    def variance(self) -> float:
+        """Of the population that they are a sample of; 0 where there are less than two."""
+        if self.count < 2:
+            return 0.0
+        return max(0.0, (self.squares - self.total * self.mean) / (self.count - 1))
+
+
+def sums(values: Iterable[float]) -> Sums:
+    """What is left of the values."""
+    given = tuple(values)
+    return Sums(len(given), math.fsum(given), math.fsum(each * each for each in given))
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """People who were searched and are gone from a camera, each once, in sums alone (R1, R28)."""
+
+    quality: Sums
+    """Worth of each one's best view (`recognition.tracks.shot_worth`)."""
+    score: Sums
+    """Of those who were no match, how like the list they were at last."""
+
+
+@dataclass(frozen=True, slots=True)
 class FrameResult:
     """What recognition made of one frame."""
 
     counts: FaceCounts
     sightings: tuple[Sighting, ...]
+    passed: Passed | None = None
+    """Who has gone since the frame before; None where nobody has."""
 
 
 def _screaming_snake(name: str) -> str:

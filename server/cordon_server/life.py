@@ -97,6 +97,7 @@ async def open_life(
         cohort=await asyncio.to_thread(cohort, settings, engine.models),
         rule=decision_rule(settings),
         review=ReviewRule(policy.adjudication.reviewers, policy.adjudication.blind),
+        on_drift=metrics.drift_raised,
     )
     live = Live(
         deployments,

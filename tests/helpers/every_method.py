@@ -81,6 +81,7 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
                 parent=parent, external_ref=NOTHING, camera=camera
             ),
             "GetTpir": measurement_pb2.GetTpirRequest(parent=parent),
+            "ListCameraDrifts": measurement_pb2.ListCameraDriftsRequest(parent=parent),
         },
         f"{_V1}DeploymentService": {
             "CreateDeployment": deployment_pb2.CreateDeploymentRequest(

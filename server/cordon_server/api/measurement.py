@@ -10,6 +10,8 @@ from cordon_server.api import convert
 from cordon_server.api.calls import once
 from cordon_server.api.edge import Context, the_person
 from cordon_server.domain import VOLUNTEER, InvalidInput, NotFound, NotReady
+from cordon_server.matches.drift import BASELINE_TRACKS, WINDOW_TRACKS, Measure
+from cordon_server.matches.drift_watch import CameraDrift
 from cordon_server.matches.rates import Rate
 from cordon_server.matches.records import VolunteerRecord
 from cordon_server.matches.seeds import Case, OperatorResult
@@ -94,6 +96,15 @@ class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
             ]
         )
 
+    async def ListCameraDrifts(  # noqa: N802  # gRPC's name
+        self, request: measurement_pb2.ListCameraDriftsRequest, context: Context
+    ) -> measurement_pb2.ListCameraDriftsResponse:
+        deployment = await self._live.opened(convert.deployment_of(request.parent))
+        watch = deployment.matches.drift
+        return measurement_pb2.ListCameraDriftsResponse(
+            drifts=[_drift(name, watch.camera(name)) for name in deployment.record.cameras]
+        )
+
     async def _pass(
         self,
         deployment: OpenDeployment,
@@ -165,6 +176,30 @@ async def _case(deployment: OpenDeployment, request: measurement_pb2.SeedCaseReq
         quality=examined.quality,
         is_true=request.same_person,
     )
+
+
+def _drift(camera_id: str, drift: CameraDrift) -> measurement_pb2.CameraDrift:
+    shown = measurement_pb2.CameraDrift(
+        camera=f"cameras/{camera_id}",
+        baseline_people=drift.baseline.tracks,
+        baseline_people_needed=BASELINE_TRACKS,
+        windows=drift.windows,
+        window_people=WINDOW_TRACKS,
+    )
+    for measure, number in _MEASURES.items():
+        told = shown.measures.add(measure=number, baseline=drift.baseline.value(measure))
+        if drift.current is not None:
+            told.current = drift.current.value(measure)
+        if (alarm := drift.alarms.get(measure)) is not None:
+            told.alarm_time.CopyFrom(convert.timestamp(alarm.raise_time))
+    return shown
+
+
+_MEASURES = {
+    Measure.QUALITY: measurement_pb2.DRIFT_MEASURE_QUALITY,
+    Measure.SCORE: measurement_pb2.DRIFT_MEASURE_SCORE,
+    Measure.ALERTS: measurement_pb2.DRIFT_MEASURE_ALERTS,
+}
 
 
 def _result(result: OperatorResult) -> measurement_pb2.OperatorResult:

@@ -143,6 +143,7 @@ def _technical(reason: str) -> Permission:
 
 _NO_PERSON_IN_IT = "places and machines, no personal data"
 _STAFF_AT_MOST = "places, machines and who works there; nobody who is looked for"
+_OF_MANY = "means and shares of many people, and nothing of anyone"
 _PROBE = "says whether the server works, and nothing of anyone"
 _HASHES = "hashes and a signature, no personal data"
 _CONTRACT = "the contract is public"
@@ -167,6 +168,9 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.MeasurementService/GetShiftReport": _supervision(_A.CONSULTATION),
     "/cordon.v1.MeasurementService/RecordPass": _matches(_A.COLLECTION),
     "/cordon.v1.MeasurementService/GetTpir": _supervision(_A.CONSULTATION),
+    "/cordon.v1.MeasurementService/ListCameraDrifts": Permission(
+        _at(Role.CONTROL), _OPERATORS, _A.NONE, _OF_MANY, scope=_ASSIGNED
+    ),
     "/cordon.v1.DeploymentService/CreateDeployment": Permission(
         _at(Role.ADMIN), _OFFICER, _A.ALTERATION
     ),

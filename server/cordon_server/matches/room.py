@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cordon_server.acts import Recorder
+from cordon_server.matches import records
+from cordon_server.matches.drift_watch import DRIFT, DriftWatch, Tell
 from cordon_server.matches.log import MatchLog
 from cordon_server.matches.outcomes import Outcomes
 from cordon_server.matches.review import Review
@@ -16,6 +18,8 @@ from cordon_server.matches.suppression import Suppressions
 from cordon_server.matches.views import ReviewRule
 from cordon_server.matches.volunteers import Volunteers
 from cordon_server.store.environment import Environment
+
+TABLES = (*records.TABLES, DRIFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Matches:
     seeds: SeededCases
     silenced: Suppressions
     volunteers: Volunteers
+    drift: DriftWatch
 
 
 def open_matches(
@@ -38,8 +43,9 @@ def open_matches(
     rule: ReviewRule,
     recorder: Recorder,
     clock: Callable[[], datetime],
+    on_drift: Tell = lambda _: None,
 ) -> Matches:
-    """Those that the deployment's database holds (`records.TABLES`)."""
+    """Those that the deployment's database holds (`TABLES`)."""
     log = MatchLog(
         environment,
         deployment_id=deployment_id,
@@ -69,4 +75,11 @@ def open_matches(
     volunteers = Volunteers(
         environment, deployment_id=deployment_id, recorder=recorder, clock=clock
     )
-    return Matches(log, review, outcomes, seeds, silencing.faces, volunteers)
+    drift = DriftWatch(
+        environment,
+        deployment_id=deployment_id,
+        recorder=recorder,
+        clock=clock,
+        tell=on_drift,
+    )
+    return Matches(log, review, outcomes, seeds, silencing.faces, volunteers, drift)

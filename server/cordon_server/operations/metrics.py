@@ -20,6 +20,8 @@ HOST = "127.0.0.1"
 """Not to be set: what listens unencrypted and asks nobody who he is stays on this machine."""
 FACE_FATES = ("searched", "too_small", "too_poor", "shed", "outside_zone")
 """Every face that is detected meets one of these."""
+DRIFT_MEASURES = ("quality", "score", "alerts")
+"""What is watched of every camera."""
 STATES = {
     "cordon_certificate_reload_failures_total": (
         "Times that changed certificate files could not be used; the old ones stay."
@@ -56,8 +58,16 @@ class Metrics:
             "cordon_faces", "Faces in processed frames.", ("outcome",), registry=self.registry
         )
         self._matches = Counter("cordon_matches", "Matches raised.", registry=self.registry)
+        self._drift = Counter(
+            "cordon_drift_alarms",
+            "Alarms that a camera sees people otherwise than at first.",
+            ("measure",),
+            registry=self.registry,
+        )
         for fate in FACE_FATES:
             self._faces.labels(fate)
+        for measure in DRIFT_MEASURES:
+            self._drift.labels(measure)
 
     def call_answered(self, method: str, code: str) -> None:
         """One call of a method that is served; `code` as gRPC names it."""
@@ -70,6 +80,10 @@ class Metrics:
             for fate in FACE_FATES:
                 self._faces.labels(fate).inc(getattr(faces, fate))
         self._matches.inc(matches)
+
+    def drift_raised(self, measure: str) -> None:
+        """One alarm about one of `DRIFT_MEASURES`."""
+        self._drift.labels(measure).inc()
 
     def watch(self, name: str, read: Read, **labels: str) -> None:
         """Shows one of `STATES` as `read` has it whenever it is asked for. Where that raises

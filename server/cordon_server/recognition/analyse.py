@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from cordon_server.domain import (
     FaceCounts,
     FaceFate,
     FrameResult,
+    Passed,
     Quality,
     Sighting,
 )
@@ -34,6 +35,7 @@ from cordon_server.recognition.quality import geometry, measure
 from cordon_server.recognition.shrink import enough
 from cordon_server.recognition.tracks import (
     CameraTracks,
+    Gone,
     PersonTrack,
     Shot,
     shot_worth,
@@ -139,14 +141,13 @@ class Analyser:
         fates[FaceFate.SEARCHED] = len(probes)
         with self._timed("search"):
             candidates = self._search([probe.vector for probe in probes], gallery)
+            found = matches(candidates)
         with self._timed("probe"):
-            sightings = [
-                _sighting(picture, probes[i], candidates[i], faces) for i in matches(candidates)
-            ]
+            sightings = [_sighting(picture, probes[i], candidates[i], faces) for i in found]
         counts = _counts(
             fates, faces, embedded=len(probes), people=len(faces), people_searched=len(probes)
         )
-        return FrameResult(counts, tuple(sightings))
+        return FrameResult(counts, tuple(sightings), _gone(probes, candidates, found))
 
     def _tracked(
         self,
@@ -191,7 +192,7 @@ class Analyser:
             people=tracks.begun - begun,
             people_searched=tracks.searched - searched,
         )
-        return FrameResult(counts, tuple(sightings))
+        return FrameResult(counts, tuple(sightings), tracks.take_gone())
 
     def _decide(
         self,
@@ -297,6 +298,17 @@ def _counts(fates: dict[FaceFate, int], faces: Sequence[Face], **others: int) ->
     counts = FaceCounts(**{fate.value: count for fate, count in fates.items()}, **others)
     assert counts.detected == len(faces)
     return counts
+
+
+def _gone(
+    probes: Sequence[Probe], candidates: Sequence[Candidate | None], found: Collection[int]
+) -> Passed | None:
+    """The people of a picture by itself, who are gone with it."""
+    gone = Gone()
+    for at, (probe, candidate) in enumerate(zip(probes, candidates, strict=True)):
+        score = None if candidate is None or at in found else candidate.score
+        gone.add(shot_worth(probe.quality), score)
+    return gone.take()
 
 
 def _sighting(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cordon_server.domain import Candidate, Face, Quality
+from cordon_server.domain import Candidate, Face, Passed, Quality, Sums
 from cordon_server.recognition.decide import DecisionRule, agrees, passes
 from cordon_server.recognition.shrink import Shrinking
 from cordon_server.recognition.tracker import Tracker
@@ -71,6 +71,10 @@ class PersonTrack:
     """Agreeing shots by subject."""
     is_waiting: bool = False
     """Whether a candidate needs another observation."""
+    score: float | None = None
+    """Of the newest fused template's candidate; None where nobody is listed."""
+    is_match: bool = False
+    """Whether a candidate has ever passed the rule."""
 
     def wants(self, view: float, now_s: float) -> bool:
         """Whether this view of the face is worth a template."""
@@ -100,6 +104,7 @@ class PersonTrack:
             self.shots.clear()
             self.observations.clear()
             self.templates, self.best_view = 0, 0.0
+            self.score, self.is_match = None, False
         self.templates += 1
         self.best_view = max(self.best_view, view)
         self.shots.append(shot)
@@ -122,14 +127,20 @@ class PersonTrack:
         self.is_waiting = False
         if fused is None:
             return None
-        subject = fused.entry_id
+        self.score, subject = fused.score, fused.entry_id
         if agrees(shot, subject, rule):
             self.observations[subject] = self.observations.get(subject, 0) + 1
         seen = self.observations.get(subject, 0)
         if not passes(fused, rule, seen):
             self.is_waiting = seen < rule.observations_min and agrees(fused, subject, rule)
             return None
+        self.is_match = True
         return fused
+
+    @property
+    def merits(self) -> tuple[float, float | None]:
+        """The worth of its best shot, of which it has one, and its score where it was no match."""
+        return self.shots[0].worth, None if self.is_match else self.score
 
     def _is_somebody_else(self, shot: Shot) -> bool:
         return (
@@ -137,6 +148,27 @@ class PersonTrack:
             and shot.worth >= DOUBT_WORTH_MIN * self.shots[0].worth
             and float(shot.vector @ self.fused()) < SOMEBODY_ELSE_MAX
         )
+
+
+class Gone:
+    """Sums over people who have gone; keeps nothing of any of them."""
+
+    def __init__(self) -> None:
+        self._quality = self._score = Sums()
+
+    def add(self, worth: float, score: float | None) -> None:
+        """Counts one."""
+        self._quality += Sums(1, worth, worth * worth)
+        if score is not None:
+            self._score += Sums(1, score, score * score)
+
+    def take(self) -> Passed | None:
+        """The sums, which begin afresh; None where nobody was counted."""
+        if not self._quality.count:
+            return None
+        passed = Passed(self._quality, self._score)
+        self._quality = self._score = Sums()
+        return passed
 
 
 class CameraTracks:
@@ -150,6 +182,7 @@ class CameraTracks:
         """People seen so far: tracks, and those that a track went over to."""
         self.searched = 0
         """Of these, who had a template."""
+        self._gone = Gone()
         self._tracker = tracker or Tracker()
         self._tracks: dict[int, PersonTrack] = {}
 
@@ -167,19 +200,29 @@ class CameraTracks:
         self.begun += sum(number not in self._tracks for number in numbers)
         people = [self._tracks.setdefault(number, PersonTrack(number)) for number in numbers]
         for number in over:  # Last: a track may be over with the frame it began in.
-            self._tracks.pop(number, None)
+            if (track := self._tracks.pop(number, None)) is not None and track.shots:
+                self._gone.add(*track.merits)
         return people
 
     def add(self, track: PersonTrack, shot: Shot, view: float) -> None:
         """Gives a track the template of the view that was tried, and counts who has their first."""
-        had_shots = bool(track.shots)
+        before = track.merits if track.shots else None
         track.add(shot, view)
         if track.templates == 1:
             self.searched += 1
-            self.begun += had_shots
+            if before is not None:
+                self.begun += 1
+                self._gone.add(*before)
+
+    def take_gone(self) -> Passed | None:
+        """Who was searched and has gone since the last call."""
+        return self._gone.take()
 
     def forget(self) -> None:
         """Drops everybody at once: the stream is over, or nothing comes any more."""
+        for track in self._tracks.values():
+            if track.shots:
+                self._gone.add(*track.merits)
         self._tracker.forget()
         self._tracks.clear()
 

@@ -14,6 +14,7 @@ from datetime import datetime
 import structlog
 
 from cordon_server.domain import VOLUNTEER, CordonError, Frame, FrameResult, Sighting
+from cordon_server.matches.drift import Sample
 from cordon_server.recognition.line import FrameFate, Outcome
 from cordon_server.sessions.camera import CameraSession
 from cordon_server.sessions.deployment import OpenDeployment
@@ -39,10 +40,21 @@ class Answers:
         """Counts what a frame showed and answers it; at once where it raised nothing."""
         if outcome.result is not None:
             deployment.tally.note(outcome.result.counts)
+            self._note_passed(deployment, session, outcome.result)
         if outcome.result is not None and outcome.result.sightings:
             self._tasks.create_task(self._log_then_answer(deployment, session, outcome))
         else:
             _answer(deployment, session, outcome)
+
+    def _note_passed(
+        self, deployment: OpenDeployment, session: CameraSession, result: FrameResult
+    ) -> None:
+        """Counts who has gone, where people are told apart."""
+        if result.passed is None or not session.counts_people:
+            return
+        sample = deployment.matches.drift.passed(session.camera_id, result.passed)
+        if sample is not None:
+            self._tasks.create_task(_compare(deployment, session.camera_id, sample))
 
     async def _log_then_answer(
         self, deployment: OpenDeployment, session: CameraSession, outcome: Outcome
@@ -91,7 +103,19 @@ class Answers:
                 )
                 visits.logged(session.stream, news, logged, now_s)
             await _keep_volunteers(deployment, frame, volunteers)
-        return tuple(each.sighting for each in news if each.betters is None)
+        new = tuple(each.sighting for each in news if each.betters is None)
+        if new and session.counts_people:
+            deployment.matches.drift.alerted(session.camera_id, len(new))
+        return new
+
+
+async def _compare(deployment: OpenDeployment, camera_id: str, sample: Sample) -> None:
+    """Looks for drift; what cannot be kept is compared anew after a restart."""
+    try:
+        await deployment.matches.drift.compare(camera_id, sample)
+    except CordonError as error:
+        name = deployment.record.deployment_id
+        log.error("drift.not_kept", deployment=name, error=error.message)
 
 
 async def _keep_volunteers(

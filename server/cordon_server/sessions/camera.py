@@ -77,17 +77,20 @@ class CameraSession:
         clock_skew_max: timedelta,
         now: datetime,
         on_close: Callable[[], None],
+        counts_people: bool = True,
         on_answer: Callable[[Outcome], None] = lambda _: None,
         clock_s: Callable[[], float] = time.monotonic,
         later: Later | None = None,
     ) -> None:
-        """`clock_s` is the clock of the frames' `received_s`; `later` is the running loop's."""
+        """`clock_s` is the clock of the frames' `received_s`; `later` is the running loop's.
+        `counts_people` says whether one person is one face: not in a video that is not tracked."""
         self.camera_id = camera_id
         self.stream = f"{camera_id}#{id(self)}"
         """Names this very stream; a camera that comes back has another."""
         self.deployment_id = deployment_id
         self.counts = Counts(now)
         self.credit = credit
+        self.counts_people = counts_people
         self.is_halted = False
         self.is_closed = False
         self._answers: asyncio.Queue[Outcome | Advice | Halted | None] = asyncio.Queue()

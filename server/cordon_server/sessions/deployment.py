@@ -22,8 +22,9 @@ from cordon_server.authority.watchlist_records import LIST_TABLES
 from cordon_server.authority.watchlist_rules import EntryRules, ListRules
 from cordon_server.domain import StorageDamaged, StorageFull
 from cordon_server.gallery import Gallery
+from cordon_server.matches.drift_watch import Tell
 from cordon_server.matches.log import MatchLog
-from cordon_server.matches.records import TABLES as MATCH_TABLES
+from cordon_server.matches.room import TABLES as MATCH_TABLES
 from cordon_server.matches.room import Matches, open_matches
 from cordon_server.matches.views import ReviewRule
 from cordon_server.recognition.decide import DecisionRule
@@ -109,6 +110,8 @@ class DeploymentOpener:
     review: ReviewRule
     cohort: Vectors = field(default_factory=lambda: NO_COHORT)
     """Strangers that lists are compared with; without any, each list serves itself."""
+    on_drift: Tell = lambda _: None
+    """Hears of the measure of every drift alarm."""
 
     async def open(self, record: DeploymentRecord) -> OpenDeployment:
         """Opens a deployment and fills its gallery from the database.
@@ -125,6 +128,7 @@ class DeploymentOpener:
             rule=self.review,
             recorder=self.recorder,
             clock=self.clock,
+            on_drift=self.on_drift,
         )
         ledger = RequestLedger(environment, clock=self.clock)
         kept = ListRecord(self.recorder, record.deployment_id)

@@ -113,6 +113,7 @@ class Streams:
             credit=self._limits.stills_credit if stills else self._limits.video_credit,
             clock_skew_max=self._limits.clock_skew_max,
             now=self._clock(),
+            counts_people=stills or self._limits.tracking,
             on_close=lambda: self._disconnected(deployment, session),
             on_answer=lambda outcome: self._answered(session, outcome),
         )

@@ -69,6 +69,25 @@ def test_the_listed_person_is_sighted_and_the_others_are_only_counted(
     assert sighting.box.x + sighting.box.width / 2 < 150
 
 
+@pytest.mark.serves("R1", "R28")
+def test_of_people_who_are_gone_sums_are_told_and_the_listed_are_in_no_score(
+    models: Models, lfw: Path, gallery: ExactGallery
+) -> None:
+    scene, empty = _jpeg(_side_by_side(lfw, PEOPLE)), _jpeg(np.zeros((100, 200, 3), np.uint8))
+    analyser, tracks = Analyser(models), CameraTracks(DecisionRule(observations_min=1))
+
+    still = analyser.analyse(scene, gallery).passed
+    there = analyser.analyse(scene, gallery, tracks, 1.0).passed
+    gone = analyser.analyse(empty, gallery, tracks, 9.0).passed
+
+    assert there is None
+    for passed in (still, gone):
+        assert passed is not None
+        assert (passed.quality.count, passed.score.count) == (3, 2)
+        assert 0.2 < passed.quality.mean <= 1.2
+        assert passed.score.mean < 0.47
+
+
 @pytest.mark.serves("R7")
 def test_whoever_is_outside_the_zone_is_counted_and_not_searched(
     models: Models, lfw: Path, gallery: ExactGallery

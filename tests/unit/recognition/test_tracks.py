@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cordon_server.domain import Box, Candidate, Face, Quality
+from cordon_server.domain import Box, Candidate, Face, Passed, Quality, sums
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.recognition.tracker import Tracker, TrackerRules
 from cordon_server.recognition.tracks import (
@@ -298,3 +298,45 @@ def test_a_larger_more_frontal_and_sharper_view_is_worth_more() -> None:
         assert view_worth(better) > view_worth(replace(GOOD, yaw_degrees=-40.0))
     assert shot_worth(replace(GOOD, sharpness=80.0)) > shot_worth(replace(GOOD, sharpness=10.0))
     assert 0 < shot_worth(replace(GOOD, yaw_degrees=90.0, sharpness=0.0)) <= 1
+
+
+@pytest.mark.serves("R28")
+def test_who_is_gone_counts_once_by_the_best_view_and_by_the_likeness_of_strangers_alone() -> None:
+    tracks = CameraTracks(tracker=Tracker(TrackerRules(lost_s_max=1.0)))
+    stranger, listed, unlooked = tracks.follow([_face(50), _face(500), _face(900)], 0.0)
+    for worth, score in ((0.5, 0.31), (0.8, 0.33), (0.6, 0.2)):
+        tracks.add(stranger, _shot(worth), worth)
+        stranger.decide(_found(score), None, RULE)
+    tracks.add(listed, _shot(0.4), 0.4)
+    tracks.add(listed, _shot(0.4), 0.4)
+    for _ in range(2):
+        listed.decide(_found(0.9), _found(0.9), RULE)
+    listed.decide(_found(0.3), None, RULE)
+    assert tracks.take_gone() is None
+
+    tracks.follow([], 2.0)
+
+    gone = tracks.take_gone()
+    assert gone is not None
+    assert not unlooked.shots
+    assert gone == Passed(sums([0.8, 0.4]), sums([0.2]))
+    assert tracks.take_gone() is None
+
+
+@pytest.mark.serves("R28")
+def test_two_people_on_one_track_are_two() -> None:
+    tracks = CameraTracks()
+    (track,) = tracks.follow([_face(50)], 0.0)
+    tracks.add(track, _shot(0.5), 0.5)
+    track.decide(_found(0.3), None, RULE)
+    tracks.add(track, _shot(0.6, 0.0, 1.0), 0.6)
+    track.decide(_found(0.1), None, RULE)
+
+    first = tracks.take_gone()
+    tracks.forget()
+    second = tracks.take_gone()
+
+    assert first is not None
+    assert second is not None
+    assert (first.quality.total, first.score.total) == (0.5, 0.3)
+    assert (second.quality.total, second.score.total) == (0.6, 0.1)

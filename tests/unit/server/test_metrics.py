@@ -9,7 +9,8 @@ from urllib.request import urlopen
 import pytest
 
 from cordon_server.domain import ConfigInvalid, FaceCounts, StorageDamaged
-from cordon_server.operations.metrics import FACE_FATES, STATES, Metrics, listening
+from cordon_server.matches.drift import Measure
+from cordon_server.operations.metrics import DRIFT_MEASURES, FACE_FATES, STATES, Metrics, listening
 from cordon_server.recognition.line import FrameFate
 from tests.helpers.scrape import numbers, scraped
 from tests.helpers.site import free_port
@@ -37,6 +38,23 @@ def test_the_faces_of_all_fates_are_all_that_were_detected() -> None:
     counts = FaceCounts(2, 3, 4, 5, 1)
 
     assert sum(getattr(counts, fate) for fate in FACE_FATES) == counts.detected
+
+
+@pytest.mark.serves("R28")
+def test_drift_alarms_are_counted_by_measure() -> None:
+    metrics = Metrics()
+    for measure in Measure:
+        metrics.drift_raised(measure)
+    metrics.drift_raised(Measure.SCORE)
+
+    found = numbers(metrics.registry)
+
+    assert tuple(Measure) == DRIFT_MEASURES
+    assert [found[f'cordon_drift_alarms_total{{measure="{each}"}}'] for each in Measure] == [
+        1,
+        2,
+        1,
+    ]
 
 
 def test_calls_are_counted_by_method_and_status() -> None:
