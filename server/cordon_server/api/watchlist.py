@@ -63,12 +63,9 @@ class WatchlistServicer(ProposalServicer):
         if start.as_proposal:
             await self._propose(deployment, start, request_iterator, context)
             return
-        rows_min = deployment.watchlist.rules.entry.proposal_rows_min
-        check_rows(rows_min, start)
+        check_rows(deployment.watchlist, start)
         enrol = partial(self._enrol, deployment, start.validate_only, acting())
-        rows_max = None if start.validate_only or rows_min is None else rows_min - 1
-        importing = Importing(deployment.record.deployment_id, enrol, rows_max=rows_max)
-        await importing.run(request_iterator, context)
+        await Importing(deployment.record.deployment_id, enrol).run(request_iterator, context)
 
     async def _propose(
         self,

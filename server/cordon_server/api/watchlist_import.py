@@ -10,6 +10,7 @@ from cordon_server.api import convert
 from cordon_server.api.edge import Context
 from cordon_server.api.rules import check_row
 from cordon_server.api.watchlist_convert import outcome
+from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_enrolment import Enrolment
 from cordon_server.domain import (
     InvalidInput,
@@ -49,15 +50,12 @@ class Importing:
         *,
         refused: Refused | None = None,
         proposal: str = "",
-        rows_max: int | None = None,
     ) -> None:
-        """`refused` hears of each row that is, `proposal` is named in every report; rows beyond
-        `rows_max` are refused."""
+        """`refused` hears of each row that is, `proposal` is named in every report."""
         self._deployment_id = deployment_id
         self._enrol = enrol
         self._refused = refused
         self._proposal = proposal
-        self._rows_left = rows_max
 
     async def run(self, requests: Requests, context: Context) -> None:
         """Answers every row once its fate is certain."""
@@ -83,7 +81,6 @@ class Importing:
     async def _report(self, row: watchlist_pb2.ImportRow, turn: Turn) -> Report:
         report = Report(row=row.row, external_ref=row.external_ref, proposal=self._proposal)
         try:
-            self._check_room()
             check_row(row)
             enrolment = await self._enrol(row, turn)
         except (InvalidInput, LimitReached) as error:
@@ -105,27 +102,11 @@ class Importing:
         )
         return report
 
-    def _check_room(self) -> None:
-        if self._rows_left is None:
-            return
-        if self._rows_left <= 0:
-            raise NotListable((("payload", proposal_needed()),))
-        self._rows_left -= 1
 
-
-def check_rows(rows_min: int | None, start: watchlist_pb2.ImportStart) -> None:
+def check_rows(watchlist: Watchlist, start: watchlist_pb2.ImportStart) -> None:
     """Raises `NotReady` for an import of so many rows that it has to be a proposal."""
-    if rows_min is not None and start.row_count >= rows_min and not start.validate_only:
-        raise NotReady(proposal_needed().message, reason=ReasonCode.PROPOSAL_NEEDED.name)
-
-
-def proposal_needed() -> Reason:
-    """Why an import goes no further."""
-    return Reason(
-        ReasonCode.PROPOSAL_NEEDED,
-        "by the policy so many rows are proposed by one person and applied by another: cordon "
-        "admin watchlist propose",
-    )
+    if not start.validate_only and (needed := watchlist.proposal_needed(start.row_count)):
+        raise NotReady(needed.message, reason=needed.code.name)
 
 
 def reasons_of(error: InvalidInput | LimitReached) -> tuple[Reason, ...]:

@@ -60,7 +60,8 @@ class WatchlistPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rationale_characters_min: Maximum
     fields_needed: tuple[EntryField, ...]
     proposal_rows_min: Maximum
-    """An import of so many rows is a proposal that a second person applies; 0 for none."""
+    """So many pictures since the list was last reviewed come by a proposal, which a second person
+    applies; 0 for no such rule."""
 
 
 class ThresholdPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

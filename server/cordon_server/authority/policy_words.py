@@ -29,7 +29,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "watchlist.rationale_characters_min": ("characters of a reason to be listed", "R6, R26"),
     "watchlist.fields_needed": ("what every entry has to state", "R6, R18"),
     "watchlist.proposal_rows_min": (
-        "rows from which an import is a proposal that a second person applies; 0: never",
+        "pictures since a review from which a second person applies a proposal; 0: never",
         "R6",
     ),
     "threshold.fpir_max": ("share of strangers for whom somebody may be matched", "R15"),

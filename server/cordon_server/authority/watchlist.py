@@ -47,8 +47,9 @@ from cordon_server.authority.watchlist_rules import (
     Application,
     ListRules,
     check_application,
+    proposal_needed,
 )
-from cordon_server.domain import NotFound, Reason, Template
+from cordon_server.domain import NotFound, NotListable, Reason, Template
 from cordon_server.gallery import Gallery, check_template
 from cordon_server.store.environment import Environment, Transaction
 
@@ -88,6 +89,7 @@ class Watchlist:
         self.new_gallery = new_gallery
         self._state: tuple[int, ListState] | None = None
         self._by_category: Counter[str] = Counter()
+        self._by_hand: Counter[str] = Counter()
         self._ends: dict[str, datetime] = {}
         self.rules = rules
         self.gallery = new_gallery()
@@ -121,7 +123,9 @@ class Watchlist:
 
     async def _load(self) -> None:
         gallery, now = self.new_gallery(), self._clock()
-        listed = await self._environment.read(tables.whole_list)
+        listed, by_hand = await self._environment.read(
+            lambda txn: (tables.whole_list(txn), tables.by_hand(txn))
+        )
 
         def fill() -> None:
             references = [
@@ -133,6 +137,7 @@ class Watchlist:
 
         await asyncio.to_thread(fill)
         self.gallery = gallery
+        self._by_hand = by_hand
         self._by_category = Counter(entry.category for entry, _ in listed.values())
         self._ends = {
             entry.entry_id: entry.expire_time
@@ -179,8 +184,8 @@ class Watchlist:
     ) -> Enrolment:
         """Puts the face on the list; when it returns, that is on disk.
 
-        Raises `UnusablePicture` (DUPLICATE), `NotListable`, `LimitReached`, or `InvalidInput` for a
-        template that fails the gallery's gate.
+        Raises `UnusablePicture` (DUPLICATE), `NotListable`, also where it takes a proposal,
+        `LimitReached`, or `InvalidInput` for a template that fails the gallery's gate.
         """
         check_template(examined.template, self.gallery.model_id, self.gallery.dimension)
         digest = application.image_sha256
@@ -206,6 +211,8 @@ class Watchlist:
             made = await self._environment.read(lambda txn: act(txn, False))
             if isinstance(made, Enrolment):
                 return made
+            if not dry_run and (needed := self.proposal_needed(1)) is not None:
+                raise NotListable((("payload", needed),))
 
             async def change() -> None:
                 await self.on_change(False)
@@ -232,6 +239,7 @@ class Watchlist:
                     lambda txn: tables.erase(txn, entry_id, now=now, leaves_trace=leaves_trace)
                 )
                 self._by_category[entry.category] -= 1
+                del self._by_hand[entry_id]
                 self._ends.pop(entry_id, None)
                 self.gallery.remove_entry(entry_id)
 
@@ -279,6 +287,7 @@ class Watchlist:
                 record = ReviewRecord(digest, reviewer, self._clock())
                 await self._record.reviewed(await self.state(), reviewer)
                 await self._environment.write(lambda txn: txn.put(REVIEWS, REVIEW_KEY, record))
+                self._by_hand.clear()
             return await self.state()
 
     async def enrolled_by(self) -> set[Actor]:
@@ -353,6 +362,10 @@ class Watchlist:
         """What the list holds where an application would join it."""
         return enrolment.standing(txn, application, self._by_category)
 
+    def proposal_needed(self, rows: int) -> Reason | None:
+        """Why so many pictures more come by a proposal alone; None where they need not."""
+        return proposal_needed(self.rules.entry, self._by_hand.total(), rows)
+
     def similar(self, template: Template) -> list[tuple[str, str, float]]:
         """The most similar references: (entry id, reference id, score), best first."""
         return self.gallery.similar(template, SIMILAR_COUNT)
@@ -368,6 +381,7 @@ class Watchlist:
         )
 
     def _joined(self, made: Joining, now: datetime) -> None:
+        self._by_hand[made.entry.entry_id] += 1
         if made.makes_entry:
             self._by_category[made.entry.category] += 1
         if made.entry.expire_time is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from datetime import datetime
+
+import msgspec
 
 from cordon_server.authority import watchlist_enrolment as enrolment
 from cordon_server.authority import watchlist_tables as tables
@@ -145,7 +148,8 @@ class Draft:
             self._after(there, application),
             self._clock(),
         )
-        return made, looks + made.warnings
+        proposed = msgspec.structs.replace(made.reference, is_proposed=True)
+        return replace(made, reference=proposed), looks + made.warnings
 
     def _after(self, there: Standing, application: Application) -> Standing:
         """The list as it would be after the rows before."""

@@ -101,6 +101,8 @@ class ReferenceRecord(msgspec.Struct, frozen=True):
     captured_on: date | None = None
     enrolled_by: Actor | None = None
     override: Override | None = None
+    is_proposed: bool = False
+    """Whether it came by a proposal, which a second person has looked through (R6)."""
 
     @property
     def is_waiting(self) -> bool:

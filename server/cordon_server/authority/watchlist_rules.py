@@ -50,7 +50,7 @@ class EntryRules:
     image_age_max: timedelta | None = None
     """Of a picture on the day it is enrolled (R23); None for any."""
     proposal_rows_min: int | None = None
-    """An import of more rows has to be a proposal; None for never."""
+    """So many pictures come by a proposal alone; None for as many as there are without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,20 @@ class Application:
 def sha256(data: bytes) -> str:
     """Hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def proposal_needed(rules: EntryRules, enrolled: int, rows: int) -> Reason | None:
+    """Why so many rows are too many beside the pictures that were enrolled without a proposal since
+    somebody reviewed the list; None where they are not. In small parts they are no fewer (R6)."""
+    least = rules.proposal_rows_min
+    if least is None or enrolled + rows < least:
+        return None
+    before = f"{enrolled} were enrolled without since the list was last reviewed; " * bool(enrolled)
+    message = (
+        f"by the policy {least} pictures or more are proposed by one person and applied by "
+        f"another, and {before}propose these: cordon admin watchlist propose"
+    )
+    return Reason(ReasonCode.PROPOSAL_NEEDED, message)
 
 
 Broken = tuple[str, Reason]

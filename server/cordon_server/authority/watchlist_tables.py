@@ -111,6 +111,16 @@ def state(txn: Transaction) -> ListState:
     )
 
 
+def by_hand(txn: Transaction) -> Counter[str]:
+    """How many pictures of each entry came without a proposal since somebody reviewed the list."""
+    review = txn.get(REVIEWS, REVIEW_KEY)
+    return Counter(
+        record.entry_id
+        for _, record in txn.scan(REFERENCES)
+        if not record.is_proposed and (review is None or record.create_time > review.review_time)
+    )
+
+
 def enrolled_by(txn: Transaction) -> set[Actor]:
     """Everybody who enrolled anything of the list, with where it was done."""
     of_entries = {record.enrolled_by for _, record in txn.scan(ENTRIES)}

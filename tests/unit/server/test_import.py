@@ -173,6 +173,32 @@ async def test_by_the_policy_many_rows_have_to_be_a_proposal(tmp_path: Path) -> 
     assert count == (2, 2)
 
 
+@pytest.mark.serves("R6")
+@pytest.mark.parametrize("parts", [(4,), (1, 1, 1, 1), (2, 2), (1, 3), (3, 1)])
+async def test_no_split_of_an_import_gets_round_the_proposal(
+    tmp_path: Path, parts: tuple[int, ...]
+) -> None:
+    rules = replace(ENTRY_RULES, proposal_rows_min=3)
+    images = [picture(degrees) for degrees in (10, 100, 190, 280)]
+
+    nobody = [picture(45), picture(46)]
+    async with slow_at_first(tmp_path, nobody, rules) as watchlist:
+        for number, count in enumerate(parts):
+            first = sum(parts[:number])
+            rows = [
+                watchlist_pb2.ImportRow(
+                    row=row, external_ref=f"A-{row}", image=images[row], category="wanted"
+                )
+                for row in range(first, first + count)
+            ]
+            await imported(watchlist, rows=rows)
+        with pytest.raises(NotReady, match="2 were enrolled without") as refused:
+            await imported(watchlist, row_count=1)
+
+        assert refused.value.reason == "PROPOSAL_NEEDED"
+        assert await watchlist.counts() == (2, 2)
+
+
 MUTATIONS: dict[str, dict[str, Any]] = {
     "CATEGORY_UNKNOWN": {"category": "other"},
     "BAD_FIELD": {"birth_date": "31.12.1990"},

@@ -30,6 +30,7 @@ from cordon_server.store.environment import Environment
 from tests.unit.server.lists import CHILD, RULES, a_watchlist, enrol, finds
 from tests.unit.server.rooms import (
     NOON,
+    OFFICER,
     SECOND,
     Clock,
     KeptActs,
@@ -37,6 +38,33 @@ from tests.unit.server.rooms import (
 )
 
 PATIENCE_S = 20.0
+
+
+@pytest.mark.serves("R6")
+async def test_pictures_without_a_proposal_count_until_somebody_has_reviewed_the_list(
+    environment: Environment, writer: Executor, clock: Clock
+) -> None:
+    rules = replace(RULES, entry=replace(RULES.entry, proposal_rows_min=3))
+    watchlist = a_watchlist(environment, writer, clock, rules)
+    await enrol(watchlist, "a", picture(0))
+    await enrol(watchlist, "b", picture(90))
+    await enrol(watchlist, "b", picture(90))  # is there
+
+    with pytest.raises(NotListable, match="2 were enrolled without"):
+        await enrol(watchlist, "c", picture(180))
+    watchlist = a_watchlist(environment, writer, clock, rules)
+    await watchlist.load()
+    assert watchlist.proposal_needed(1) is not None, "a restart forgets none of them"
+    await watchlist.remove("b", dry_run=False)
+    assert watchlist.proposal_needed(1) is None
+    await enrol(watchlist, "d", picture(90))
+    await watchlist.review((await watchlist.state()).digest, SECOND, OFFICER, dry_run=False)
+    clock.advance(minutes=1)
+    await enrol(watchlist, "c", picture(180))
+    assert watchlist.proposal_needed(1) is None
+    await watchlist.load()
+    assert watchlist.proposal_needed(1) is None
+    assert watchlist.proposal_needed(2) is not None
 
 
 @pytest.mark.serves("R5")

@@ -70,6 +70,8 @@ REFERENCE = ReferenceRecord(
 def changed(value: object) -> object:
     """Another value of the same kind; a test of the types' every field."""
     match value:
+        case bool():
+            return not value
         case bytes():
             return bytes([value[0] ^ 1]) + value[1:]
         case LawfulSource() | AgeGroup():
