@@ -47,9 +47,10 @@ def record_pass(
     identity: IdentityOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Say that a volunteer passes a camera now; it counts whether recognition sees it.
+    """Say that a volunteer passes a camera; `tpir` shows how many passes were recognised.
 
-    A volunteer is enrolled in the category `volunteer`, with consent, and is never an alert.
+    A volunteer is enrolled in the category `volunteer`, with consent, and is never an alert. Say it
+    while he is in view or within 30 seconds, before or after; one visit counts for one pass.
 
     \b
     Example:

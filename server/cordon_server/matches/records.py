@@ -184,8 +184,16 @@ class VolunteerRecord(msgspec.Struct, frozen=True):
     entry_id: str
     camera_id: str
     time: datetime
+    """When; of a visit that was recognised, when it began."""
     user_id: str = ""
     """Who says so."""
+    last: datetime | None = None
+    """When the visit was recognised last; None for once, and for what somebody says."""
+
+    @property
+    def end(self) -> datetime:
+        """Until when, as far as is known."""
+        return self.last or self.time
 
 
 SEQUENCE_MAX = 2**64 - 1
@@ -218,7 +226,7 @@ SEED_RESULTS = Table("seed_results", SeedResultRecord)
 PASSES = Table("passes", VolunteerRecord)
 """Volunteers' passes as people declare them, in order."""
 RECOGNITIONS = Table("recognitions", VolunteerRecord)
-"""Volunteers' recognitions, in order."""
+"""Volunteers' visits as they were recognised, in order."""
 
 TABLES = (
     REVISIONS,

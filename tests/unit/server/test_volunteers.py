@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cordon.v1 import measurement_pb2 as pb
 from cordon_server.acts import Act
@@ -18,7 +20,7 @@ from cordon_server.authority.watchlist_records import LawfulSource
 from cordon_server.authority.watchlist_rules import Application, Particulars
 from cordon_server.domain import VOLUNTEER, CordonError, NotListable, ReasonCode, Sighting
 from cordon_server.matches.records import VolunteerRecord
-from cordon_server.matches.volunteers import hourly_rates
+from cordon_server.matches.volunteers import PASS_WINDOW, hourly_rates, recognised
 from cordon_server.recognition.scheduler import Outcome
 from cordon_server.sessions.deployment import OpenDeployment
 from tests.unit.server.live_rooms import LiveSite, heard
@@ -53,6 +55,117 @@ def test_a_pass_is_recognised_where_the_volunteer_was_seen_near_its_time_at_its_
         ("south", 10): (0, 1),
     }
     assert 0 < rates["north", 10].low < 1 / 3 < rates["north", 10].high < 1
+
+
+def a_visit(first: VolunteerRecord, last: VolunteerRecord) -> VolunteerRecord:
+    return msgspec.structs.replace(first, last=last.time)
+
+
+@pytest.mark.serves("R28")
+@pytest.mark.parametrize(
+    ("declared", "is_found"),
+    [
+        (at(9, 59, 29), False),
+        (at(9, 59, 30), True),
+        (at(10, 3), True),
+        (at(10, 4, 30), True),
+        (at(10, 4, 31), False),
+        (at(10, 3, camera="south"), False),
+        (at(10, 3, who="v-2"), False),
+    ],
+)
+def test_who_is_still_there_or_was_just_now_is_found(
+    declared: VolunteerRecord, is_found: bool
+) -> None:
+    lingering = a_visit(at(10, 0), at(10, 4))
+
+    assert recognised([declared], [lingering]) == [declared] * is_found
+
+
+@pytest.mark.serves("R28")
+def test_one_visit_counts_for_one_pass() -> None:
+    passes = [at(10, 1), at(10, 3)]
+
+    assert recognised(passes, [a_visit(at(10, 0), at(10, 5))]) == passes[:1]
+
+
+@pytest.mark.serves("R28")
+def test_a_long_visit_is_left_to_the_pass_that_has_no_other() -> None:
+    passes = [at(10, 1), at(10, 3)]
+    visits = [a_visit(at(10, 0), at(10, 5)), a_visit(at(10, 1), at(10, 1, 10))]
+
+    assert recognised(passes, visits) == recognised(passes, visits[::-1]) == passes
+
+
+seconds = st.integers(0, 300)
+whose = st.sampled_from(["v-1", "v-2"])
+some_passes = st.lists(st.builds(lambda who, s: at(10, s // 60, s % 60, who=who), whose, seconds))
+some_visits = st.lists(
+    st.builds(
+        lambda visitor, lasts: a_visit(
+            visitor, msgspec.structs.replace(visitor, time=visitor.time + timedelta(seconds=lasts))
+        ),
+        st.builds(lambda who, s: at(10, s // 60, s % 60, who=who), whose, seconds),
+        st.integers(0, 120),
+    ),
+)
+
+
+@pytest.mark.serves("R28")
+@settings(max_examples=200, deadline=None)
+@given(some_passes, some_visits)
+def test_as_many_passes_are_recognised_as_there_are_visits_for(
+    passes: list[VolunteerRecord], visits: list[VolunteerRecord]
+) -> None:
+    assert len(recognised(passes, visits)) == most_pairs(passes, visits)
+
+
+def most_pairs(passes: list[VolunteerRecord], visits: list[VolunteerRecord]) -> int:
+    """The size of the largest matching, by augmenting paths."""
+    taken: dict[int, int] = {}
+
+    def place(one: int, tried: set[int]) -> bool:
+        for number, visit in enumerate(visits):
+            if number in tried or not is_near(passes[one], visit):
+                continue
+            tried.add(number)
+            if number not in taken or place(taken[number], tried):
+                taken[number] = one
+                return True
+        return False
+
+    return sum(place(one, set()) for one in range(len(passes)))
+
+
+def is_near(one: VolunteerRecord, visit: VolunteerRecord) -> bool:
+    early, late = visit.time - one.time, one.time - visit.end
+    return one.entry_id == visit.entry_id and max(early, late) <= PASS_WINDOW
+
+
+@pytest.mark.serves("R28")
+async def test_who_lingers_is_recognised_when_the_pass_is_declared_late(
+    live_site: LiveSite,
+) -> None:
+    opened = await live_site.draft("market", "north")
+    await enrol_volunteer(opened)
+    await live_site.arm()
+    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
+    session = await live_site.connect()
+    for second in range(0, 90, 3):
+        now = live_site.clock.now
+        session.offer(a_frame(second + 1, captured_at=now), now)
+        live_site.saw("north", a_volunteer())
+        await heard(session)
+        live_site.clock.advance(seconds=3)
+    sit_down("olga")
+
+    await servicer.RecordPass(a_pass(), CONTEXT)
+    live_site.clock.advance(seconds=70)
+    await servicer.RecordPass(a_pass(), CONTEXT)
+
+    (hour,) = (await servicer.GetTpir(pb.GetTpirRequest(parent=PARENT), CONTEXT)).rates
+    assert (hour.recognised.count, hour.recognised.total) == (1, 2)
+    assert [act.action for act in live_site.acts.acts].count("volunteer.recognised") == 1
 
 
 @pytest.mark.serves("R28")
