@@ -14,7 +14,6 @@ from cordon_server.domain import CordonError, NotReady
 from cordon_server.matches.places import Verdict
 from cordon_server.matches.records import (
     JUDGEMENTS,
-    TABLES,
     Decision,
     Ground,
     JudgementRecord,
@@ -22,7 +21,7 @@ from cordon_server.matches.records import (
     SeedRecord,
     match_key,
 )
-from cordon_server.matches.room import Matches, open_matches
+from cordon_server.matches.room import TABLES, Matches, open_matches
 from cordon_server.matches.views import ReviewRule, View, picture_id
 from cordon_server.store.environment import Environment
 from tests.unit.server.rooms import (

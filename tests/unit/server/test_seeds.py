@@ -14,12 +14,11 @@ import pytest
 from cordon_server.domain import Box, Candidate
 from cordon_server.matches.places import Verdict
 from cordon_server.matches.records import (
-    TABLES,
     Decision,
     MatchRecord,
     Reviewer,
 )
-from cordon_server.matches.room import Matches, open_matches
+from cordon_server.matches.room import TABLES, Matches, open_matches
 from cordon_server.matches.seeds import Case, SeededCases
 from cordon_server.matches.views import ReviewRule, picture_id
 from cordon_server.store.environment import Environment
