@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from datetime import datetime
-from random import SystemRandom
 
 from cordon_server.authority import watchlist_enrolment as enrolment
 from cordon_server.authority import watchlist_tables as tables
@@ -29,18 +28,16 @@ from cordon_server.authority.watchlist_enrolment import (
 )
 from cordon_server.authority.watchlist_faces import SIMILAR_COUNT, neighbours
 from cordon_server.authority.watchlist_likeness import NO_COHORT, Vectors, known_apart
-from cordon_server.authority.watchlist_lint import Finding, Listed, findings
+from cordon_server.authority.watchlist_lint import Finding, findings
+from cordon_server.authority.watchlist_reader import ListReader
 from cordon_server.authority.watchlist_records import (
     ENTRIES,
-    REFERENCE_IMAGES,
-    REFERENCES,
     REVIEW_KEY,
     REVIEWS,
     Approval,
     EntryRecord,
     ReferenceRecord,
     ReviewRecord,
-    reference_key,
 )
 from cordon_server.authority.watchlist_rules import (
     NOBODY,
@@ -49,7 +46,7 @@ from cordon_server.authority.watchlist_rules import (
     check_application,
     proposal_needed,
 )
-from cordon_server.domain import NotFound, NotListable, Reason, Template
+from cordon_server.domain import NotListable, Reason, Template
 from cordon_server.gallery import Gallery, check_template
 from cordon_server.store.environment import Environment, Transaction
 
@@ -64,7 +61,7 @@ async def _any_change(narrows: bool) -> bool:
     return False
 
 
-class Watchlist:
+class Watchlist(ListReader):
     """The list of one deployment that has not ended. Used from the event loop."""
 
     def __init__(
@@ -79,7 +76,7 @@ class Watchlist:
         record: ListRecord,
         cohort: Vectors = NO_COHORT,
     ) -> None:
-        self._environment = environment
+        super().__init__(environment)
         self._record = record
         self._cohort = cohort
         self._examiner = examiner
@@ -87,7 +84,6 @@ class Watchlist:
         self._clock = clock
         self._change = asyncio.Lock()
         self.new_gallery = new_gallery
-        self._state: tuple[int, ListState] | None = None
         self._by_category: Counter[str] = Counter()
         self._by_hand: Counter[str] = Counter()
         self._ends: dict[str, datetime] = {}
@@ -290,28 +286,12 @@ class Watchlist:
                 self._by_hand.clear()
             return await self.state()
 
-    async def enrolled_by(self) -> set[Actor]:
-        """Everybody who enrolled anything of the list, with where it was done."""
-        return await self._environment.read(tables.enrolled_by)
-
     async def findings(self) -> tuple[list[Finding], ListState]:
         """What a person should look at before the list is used, and the list that it is about."""
         state, listed = await self.state(), await self.whole()
         return await asyncio.to_thread(
             findings, listed, self._cohort, self.rules, self._clock()
         ), state
-
-    async def whole(self) -> Listed:
-        """Every entry with its references, by name."""
-        return await self._environment.read(tables.whole_list)
-
-    async def sample(self, count: int) -> list[tuple[EntryRecord, list[ReferenceRecord]]]:
-        """So many entries, each with the same chance, in the order they were drawn (R26)."""
-        names = await self._environment.read(
-            lambda txn: [entry.entry_id for _, entry in txn.scan(ENTRIES)]
-        )
-        drawn = SystemRandom().sample(names, min(count, len(names)))
-        return [await self.get(name) for name in drawn]
 
     @property
     def cohort(self) -> Vectors:
@@ -322,41 +302,6 @@ class Watchlist:
     def cohort_count(self) -> int:
         """How many strangers the list is compared with; 0 where the list itself serves."""
         return len(self._cohort)
-
-    async def state(self) -> ListState:
-        """The digest of the list as it is, its counts and its newest review."""
-        commit = self._environment.last_commit  # Read first: what comes meanwhile is read again.
-        if self._state is None or self._state[0] != commit:
-            self._state = commit, await self._environment.read(tables.state)
-        return self._state[1]
-
-    async def get(self, entry_id: str) -> tuple[EntryRecord, list[ReferenceRecord]]:
-        """A subject and its references; raises `NotFound`."""
-        return await self._environment.read(
-            lambda txn: (tables.found(txn, entry_id), tables.references_of(txn, entry_id))
-        )
-
-    async def page(self, after: str, count: int) -> list[tuple[EntryRecord, list[ReferenceRecord]]]:
-        """Up to `count` subjects by external reference, after the one named."""
-
-        def act(txn: Transaction) -> list[tuple[EntryRecord, list[ReferenceRecord]]]:
-            scan = txn.scan(ENTRIES, after=after.encode())
-            page = [record for (_, record), _ in zip(scan, range(count), strict=False)]
-            return [(record, tables.references_of(txn, record.entry_id)) for record in page]
-
-        return await self._environment.read(act)
-
-    async def image(self, entry_id: str, reference_id: str) -> bytes:
-        """JPEG of a reference's face; raises `NotFound`."""
-        key = reference_key(entry_id, reference_id)
-        image = await self._environment.read(lambda txn: txn.get(REFERENCE_IMAGES, key))
-        if image is None:
-            raise NotFound(f"the picture of {entry_id} was removed from the list")
-        return image
-
-    async def counts(self) -> tuple[int, int]:
-        """How many entries and references there are."""
-        return await self._environment.read(lambda txn: (txn.count(ENTRIES), txn.count(REFERENCES)))
 
     def standing(self, txn: Transaction, application: Application) -> Standing:
         """What the list holds where an application would join it."""
