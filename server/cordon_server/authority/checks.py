@@ -189,7 +189,7 @@ def check_authority(record: DeploymentRecord, present: Present, officer_key: byt
     check_unchanged(record, submission, present)
     if authority.digest != content.digest(record, submission):
         raise _void(name, "AUTHORITY_VOID", "is not what was signed: its record has changed")
-    if officer_key is None or officer_key != authority.public_key:
+    if officer_key != authority.public_key:
         words = f"was authorised with a key that is not {authority.officer.user_id}'s any more"
         raise _void(name, "SIGNING_KEY_GONE", words)
     if not is_signed(authority.digest, authority.signature, authority.public_key):

@@ -164,6 +164,18 @@ async def test_what_the_policy_allows_or_wants_and_gets_is_submitted(
     assert (await chain.submit(forecast=AT_FLOOR)).state is State.SUBMITTED
 
 
+@pytest.mark.serves("R9", "R19")
+async def test_what_a_policy_forbids_is_forbidden_to_those_who_ask_for_it_alone(
+    registry: Environment, clock: Clock
+) -> None:
+    chain = await a_chain_by(
+        registry, clock, authority={"urgent_h_max": 0.0}, notice={"exemption": False}
+    )
+    await chain.create()
+
+    assert (await chain.submit()).state is State.SUBMITTED
+
+
 @pytest.mark.serves("R15")
 async def test_below_the_floor_that_was_forecast_it_takes_the_officers_own_word(
     chain: Chain,
@@ -307,9 +319,10 @@ async def test_another_list_policy_model_or_key_voids_an_authority(
         assert await reason_of(arming) == reason
     for key in (None, OTHER_KEY.public_key().public_bytes_raw()):
         assert await reason_of(chain.arm(key=key)) == "SIGNING_KEY_GONE"
-    await tampered(registry, authority=None)
-    assert await reason_of(chain.arm()) == "AUTHORITY_MISSING"
-    await tampered(registry, authority=record.authority)
+    for lost in ("authority", "submission"):
+        await tampered(registry, **{lost: None})
+        assert await reason_of(chain.arm()) == "AUTHORITY_MISSING"
+        await tampered(registry, **{lost: getattr(record, lost)})
     assert (await chain.arm()).state is State.ARMED
 
 
