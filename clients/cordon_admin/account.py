@@ -62,6 +62,7 @@ def sections(report: Report) -> list[Section]:
     """Everything below the lead."""
     return [
         _where(report),
+        _made_of(report),
         _list(report),
         _faces(report),
         _alerts(report),
@@ -109,6 +110,30 @@ def _where(report: Report) -> Section:
 
 def _because(reason: str) -> str:
     return f" ({reason.lower().replace('_', ' ')})" if reason else ""
+
+
+def _made_of(report: Report) -> Section:
+    rows: list[tuple[str, ...]] = []
+    for each in report["made_of"]:
+        rows.append(("Component list", f"from {_time(each['time'])}", _grouped(each["components"])))
+        for name in ("detector", "embedder"):
+            part = each[name]
+            which = f"{part['name']} ({part['licence']})"
+            rows.append((name.capitalize(), which, _grouped(part["sha256"])))
+    if not rows:
+        return Section("What recognised", ("The record names nothing that recognised.",))
+    words = (
+        "The component list names every package and network of the server with its licence and "
+        "hash; whoever answers for the deployment has it under this digest."
+    )
+    return Section(
+        "What recognised", (words,), table=Table(("Part", "Which", "SHA-256"), tuple(rows))
+    )
+
+
+def _grouped(digest: str) -> str:
+    """So that it can be compared by eye, and a line can end within it."""
+    return " ".join(digest[at : at + 16] for at in range(0, len(digest), 16))
 
 
 def _list(report: Report) -> Section:

@@ -482,6 +482,8 @@ _LIFE = (
     "ended",
     "erased",
 )
+_STOPS = ("halted", "suspended", "ended")
+_NETWORKS = ("detector", "embedder")
 _FATES = ("searched", "too_small", "too_poor", "shed", "outside_zone")
 _JUDGED = ("true", "false", "undecided")
 
@@ -492,7 +494,12 @@ def recompute(record: Iterable[Leaf], deployment_id: str) -> dict[str, Any]:
     `record` are leaves in order; `time`, `action`, `deployment`, `resource` and `facts` of each are
     read. Raises `FaultError` where none is this deployment's.
     """
-    own = [leaf for leaf in record if leaf["deployment"] == deployment_id]
+    told = [
+        leaf
+        for leaf in record
+        if leaf["deployment"] == deployment_id or leaf["action"] == "server.started"
+    ]
+    own = [leaf for leaf in told if leaf["deployment"] == deployment_id]
     life = [leaf for leaf in own if leaf["action"].removeprefix("deployment.") in _LIFE]
     if not life:
         raise FaultError(f"holds no deployment {deployment_id}")
@@ -523,6 +530,7 @@ def recompute(record: Iterable[Leaf], deployment_id: str) -> dict[str, Any]:
             }
             for leaf in life
         ],
+        "made_of": _made_of(told),
         "list": _list(life),
         "threshold": known.get("threshold"),
         "forecast": json.loads(known.get("forecast") or "null"),
@@ -563,6 +571,29 @@ def share(count: int, of: int) -> dict[str, Any]:
         "low": 0.0 if count == 0 else max(0.0, middle - half),
         "high": 1.0 if count >= of else min(1.0, middle + half),
     }
+
+
+def _made_of(told: Iterable[Leaf]) -> list[dict[str, Any]]:
+    """What recognised from when on: the components of each server that armed or resumed the
+    deployment, or was started while it was armed, where they are others than before (R30)."""
+    found: list[dict[str, Any]] = []
+    is_armed = False
+    for leaf in told:
+        move, facts = leaf["action"].removeprefix("deployment."), leaf["facts"]
+        is_armed = (is_armed and move not in _STOPS) or move in ("armed", "resumed")
+        if not is_armed or "components" not in facts:
+            continue
+        made = {"components": facts["components"]} | {
+            part: {
+                "name": facts[part],
+                "sha256": facts[f"{part}_sha256"],
+                "licence": facts[f"{part}_licence"],
+            }
+            for part in _NETWORKS
+        }
+        if not found or made != {name: found[-1][name] for name in made}:
+            found.append({"time": leaf["time"], **made})
+    return found
 
 
 def _list(life: list[Leaf]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ from cordon_server.matches.receipts import Receipts
 from cordon_server.operations.metrics import Metrics, listening
 from cordon_server.parts import (
     ceiling,
-    keep_components,
+    made_of,
     open_keyring,
     publisher,
     server_started,
@@ -166,6 +166,7 @@ async def running(
 
         engine = await open_engine(stack, settings)
         models = engine.models
+        made = await asyncio.to_thread(made_of, models.pack, settings)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         stores = Stores(registry, keyring, audit, writer, kept_clock, clock)
         life = await open_life(
@@ -175,6 +176,7 @@ async def running(
             deployments,
             cameras,
             staff.officer_keys,
+            made_of=made,
             tasks=tasks,
             metrics=metrics,
         )
@@ -294,8 +296,7 @@ async def running(
         for each in (models, engine.pictures):
             if each is not None:
                 each.watch(_failing_over(live, health, tasks))
-        components = await asyncio.to_thread(keep_components, models.pack, settings)
-        await audit.note(server_started(models, policy, components))
+        await audit.note(server_started(models, policy, made))
         log.info(
             "server.serving",
             pid=os.getpid(),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 
+from cordon_server.acts import Fact
 from cordon_server.audit.log import AuditLog
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.clock import KeptClock
@@ -72,6 +73,7 @@ async def open_life(
     cameras: Cameras,
     officer_keys: OfficerKeys,
     *,
+    made_of: Mapping[str, Fact],
     tasks: asyncio.TaskGroup,
     metrics: Metrics,
 ) -> Life:
@@ -118,7 +120,14 @@ async def open_life(
     )
     live.before_end = forgetting.before_end
     ground = Ground(
-        deployments, live, audit, stores.kept_clock, model.model_id, officer_keys.find, tasks
+        deployments,
+        live,
+        audit,
+        stores.kept_clock,
+        model.model_id,
+        made_of,
+        officer_keys.find,
+        tasks,
     )
     counting = Counting(lambda: live.open_deployments, audit)
     moves, stops = Moves(ground), Stops(ground, counting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib import metadata
 
@@ -73,26 +74,26 @@ def model_components(pack: ModelPack) -> list[Component]:
     return [Component("model", each.name, "", each.licence, each.sha256) for each in files]
 
 
-def keep_components(pack: ModelPack, settings: Settings) -> str:
-    """The digest of the list of all that this server is made of; the list is kept (R30)."""
-    return keep(component_list(model_components(pack)), settings.components_folder)
+def made_of(pack: ModelPack, settings: Settings) -> dict[str, Fact]:
+    """What this server is made of: the digest of the list of all its components, which is kept, and
+    its networks by hash and licence (R30)."""
+    listed = component_list(model_components(pack))
+    facts: dict[str, Fact] = {"components": keep(listed, settings.components_folder)}
+    for part, file in {"detector": pack.detector, "embedder": pack.embedder}.items():
+        facts |= {part: file.name, f"{part}_sha256": file.sha256, f"{part}_licence": file.licence}
+    return facts
 
 
-def server_started(models: Models, policy: Policy, components: str) -> Act:
-    """That this server serves, and what it is made of: version, networks, policy, and the digest of
-    its component list (R12, R30)."""
-    pack = models.pack
-    files = {"detector": pack.detector, "embedder": pack.embedder}
+def server_started(models: Models, policy: Policy, made_of: Mapping[str, Fact]) -> Act:
+    """That this server serves: version, policy, and what it is made of (R12, R30)."""
     facts: dict[str, Fact] = {
         "version": metadata.version("cordon"),
         "provider": models.provider,
-        "model": pack.model_id,
+        "model": models.pack.model_id,
         "policy": policy.name,
         "policy_digest": policy.digest.hex(),
-        "components": components,
+        **made_of,
     }
-    for part, file in files.items():
-        facts |= {part: file.name, f"{part}_sha256": file.sha256, f"{part}_licence": file.licence}
     return Act(AuditClass.NONE, "server.started", facts=facts)
 
 

@@ -34,6 +34,19 @@ FORECAST = {
 }
 
 
+def made_of(letter: str) -> dict[str, str]:
+    """The facts of a server's components; another letter for others."""
+    return {
+        "components": letter * 64,
+        "detector": "yunet",
+        "detector_sha256": "d" * 64,
+        "detector_licence": "MIT",
+        "embedder": "sface",
+        "embedder_sha256": letter * 64,
+        "embedder_licence": "Apache-2.0",
+    }
+
+
 class Recording:
     """Leaves in order, a minute apart."""
 
@@ -59,6 +72,11 @@ class Recording:
             }
         )
 
+    def server_started(self, letter: str) -> None:
+        """A server that begins to serve, made of what goes by the letter."""
+        self.add("server.started", "", version="1", **made_of(letter))
+        self.leaves[-1] |= {"deployment": "", "resource": ""}
+
     def match(self, number: int, decision: str = "", outcome: str = "", **facts: Any) -> None:
         """A match with what became of it."""
         name = f"deployments/{self._deployment}/matches/{number}"
@@ -74,6 +92,7 @@ def a_deployment() -> list[dict[str, Any]]:
     """One that saw 5,000 people: nine alerts, six of them true, two false, one not judged; and two
     known cases, one of them judged right."""
     made = Recording()
+    made.server_started("a")
     made.add("deployment.created")
     made.add(
         "deployment.submitted",
@@ -95,6 +114,7 @@ def a_deployment() -> list[dict[str, Any]]:
         entries__wanted=188,
         ceiling__per_face=0.001,
         ceiling__confidence=0.95,
+        **made_of("a"),
     )
     for number, decision, outcome in _NINE:
         made.match(number, decision, outcome)
@@ -103,7 +123,7 @@ def a_deployment() -> list[dict[str, Any]]:
     made.match(11, "true", seeded="false")
     made.add("match.receipt", match=3)
     made.add("deployment.halted", cause="person")
-    made.add("deployment.resumed")
+    made.add("deployment.resumed", **made_of("a"))
     made.add("deployment.counts", **_counts(5000))
     made.add("deployment.ended", entries=199, references=259, matches=11, is_over=False)
     return made.leaves

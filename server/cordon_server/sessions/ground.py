@@ -36,6 +36,8 @@ class Ground:
     recorder: Recorder
     clock: KeptClock
     model_id: str
+    made_of: Mapping[str, Fact]
+    """The facts of what recognises: component list and networks (R30)."""
     key_of: Callable[[str], bytes | None]
     """The signing key of an authorising officer by user id; None for whoever is none."""
     tasks: asyncio.TaskGroup
@@ -43,11 +45,19 @@ class Ground:
     """By deployment: held by a move."""
 
     async def make(
-        self, deployment_id: str, move: str, actor: Actor, make: Make, *, dry_run: bool
+        self,
+        deployment_id: str,
+        move: str,
+        actor: Actor,
+        make: Make,
+        *,
+        facts: Mapping[str, Fact] | None = None,
+        dry_run: bool,
     ) -> DeploymentRecord:
-        """Checks a move, records it, makes it; one that makes a draft again is recorded as that,
-        too."""
-        return await self.through(self._make(deployment_id, move, actor, make, dry_run=dry_run))
+        """Checks a move, records it with these facts besides, makes it; one that makes a draft
+        again is recorded as that, too."""
+        work = self._make(deployment_id, move, actor, make, facts or {}, dry_run=dry_run)
+        return await self.through(work)
 
     async def through(self, work: Coroutine[Any, Any, DeploymentRecord]) -> DeploymentRecord:
         """What has begun is done, although whoever asked for it leaves: a call that breaks off
@@ -66,7 +76,14 @@ class Ground:
         return await asyncio.shield(outcome)
 
     async def _make(
-        self, deployment_id: str, move: str, actor: Actor, make: Make, *, dry_run: bool
+        self,
+        deployment_id: str,
+        move: str,
+        actor: Actor,
+        make: Make,
+        facts: Mapping[str, Fact],
+        *,
+        dry_run: bool,
     ) -> DeploymentRecord:
         async with self.turns[deployment_id]:
             checked = await make(True)
@@ -75,7 +92,7 @@ class Ground:
             before = await self.deployments.find(deployment_id)
             if before is not None and checked.state is State.DRAFT is not before.state:
                 await self.record("voided", checked, actor, {"by": move})
-            await self.record(move, checked, actor, authority_facts(checked))
+            await self.record(move, checked, actor, {**authority_facts(checked), **facts})
             return self.moved(await make(False))
 
     def moved(self, record: DeploymentRecord) -> DeploymentRecord:

@@ -126,7 +126,7 @@ class Moves:
             present = await ground.present(opened)
             record = await ground.deployments.arm(deployment_id, present, key, dry_run=True)
             facts = armed_facts(record, present.list, present.policy)
-            await ground.record("armed", record, actor, facts)
+            await ground.record("armed", record, actor, {**facts, **ground.made_of})
             return ground.moved(
                 await ground.deployments.arm(deployment_id, present, key, dry_run=False)
             )
@@ -141,7 +141,11 @@ class Moves:
         def make(dry: bool) -> Awaitable[DeploymentRecord]:
             return self._ground.deployments.resume(deployment_id, who, present, dry_run=dry)
 
-        return await self._ground.make(deployment_id, "resumed", officer, make, dry_run=dry_run)
+        # The server may have been started again since it was armed, with other components.
+        made_of = self._ground.made_of
+        return await self._ground.make(
+            deployment_id, "resumed", officer, make, facts=made_of, dry_run=dry_run
+        )
 
     async def list_changes(self, deployment: OpenDeployment, narrows: bool) -> bool:
         """What a change of a deployment's list does to its authority, before the list changes.

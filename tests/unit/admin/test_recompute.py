@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cordon_admin.verifier import FaultError, recompute, share
-from tests.helpers.deployment_record import DEPLOYMENT, FORECAST, Recording, a_deployment
+from tests.helpers.deployment_record import (
+    DEPLOYMENT,
+    FORECAST,
+    Recording,
+    a_deployment,
+    made_of,
+)
 
 
 @pytest.mark.serves("R20")
@@ -91,6 +97,39 @@ def test_a_report_is_what_its_schema_says() -> None:
     for name in report:
         with pytest.raises(jsonschema.ValidationError):
             _schema().validate({**report, name: object})
+
+
+@pytest.mark.serves("R20", "R30")
+@pytest.mark.parametrize(
+    ("story", "told"),
+    [
+        (["start a", "created"], ""),
+        (["start a", "created", "armed a", "ended", "start b"], "a"),
+        (["start a", "created", "armed a", "start a"], "a"),
+        (["start a", "created", "armed a", "start b", "ended"], "ab"),
+        (["start a", "created", "start b", "armed b"], "b"),
+        (["created", "armed a", "halted", "start b", "start c", "resumed c"], "ac"),
+        (["created", "armed a", "suspended", "start b", "ended"], "a"),
+        (["created", "armed a", "halted", "resumed a"], "a"),
+        (["created", "armed a", "start b", "start a"], "aba"),
+    ],
+)
+def test_what_recognised_is_told_and_each_time_that_it_was_something_else(
+    story: list[str], told: str
+) -> None:
+    made = Recording()
+    for step in story:
+        what, _, letter = step.partition(" ")
+        if what == "start":
+            made.server_started(letter)
+        else:
+            made.add(f"deployment.{what}", **(made_of(letter) if letter else {}))
+
+    report = recompute(made.leaves, DEPLOYMENT)
+
+    _schema().validate(report)
+    assert [each["components"] for each in report["made_of"]] == [each * 64 for each in told]
+    assert all(each["embedder"]["sha256"] == each["components"] for each in report["made_of"])
 
 
 def test_a_deployment_that_was_never_armed_has_a_report() -> None:

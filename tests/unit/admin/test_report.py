@@ -39,7 +39,8 @@ async def _lines(folder: Path) -> list[bytes]:
         for leaf in a_deployment():
             clock.advance(seconds=60)
             kind, facts = AuditClass(leaf["kind"]), leaf["facts"]
-            await audit.record(Act(kind, leaf["action"], DEPLOYMENT, leaf["resource"], facts=facts))
+            deployment_id, resource = leaf["deployment"], leaf["resource"]
+            await audit.record(Act(kind, leaf["action"], deployment_id, resource, facts=facts))
         return await exported(audit)
 
 
@@ -130,8 +131,24 @@ def test_a_deployment_that_is_not_on_record_has_no_report(export: Path, tmp_path
     assert "other" in refused.value.what
 
 
+@pytest.mark.serves("R30")
+def test_components_that_a_report_tells_otherwise_are_named(export: Path) -> None:
+    verdict = verifier.verify_file(export)
+    honest = verifier.report_of(export, DEPLOYMENT, verdict)
+
+    assert " ".join(["a" * 16] * 4) in account.to_page(honest)
+    for path in (("components",), ("embedder", "sha256"), ("detector", "licence")):
+        changed = copy.deepcopy(honest)
+        place = changed["made_of"][0]
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = "e" * 64
+        (told,) = verifier.report_verdict(changed, export, verdict)
+        assert told.startswith("made_of: ")
+
+
 def test_a_report_without_a_single_face_is_drawn_all_the_same() -> None:
-    report = verifier.recompute([a_deployment()[0]], DEPLOYMENT)
+    report = verifier.recompute(a_deployment()[:2], DEPLOYMENT)
 
     assert "nothing to divide by" in account.to_page(report)
     assert account.to_pdf(report).startswith(b"%PDF-")

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
+from cordon_server.acts import Fact
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.ceiling import PER_FACE_MAX, Ceiling
 from cordon_server.authority.clock import KeptClock
@@ -94,6 +95,10 @@ class FakeScheduler:
     ) -> FakeMailbox:
         self.mailboxes[camera_id] = FakeMailbox(gallery, deliver, waiting_max)
         return self.mailboxes[camera_id]
+
+
+MADE_OF: dict[str, Fact] = {"components": "a" * 64, "detector": "yunet", "embedder": "sface"}
+"""What the server of a `LiveSite` is made of."""
 
 
 @dataclass
@@ -219,7 +224,7 @@ async def a_live_site(
             tell=lambda *_: None,
         )
         keys = {APPROVER.user_id: PUBLIC_KEY}
-        ground = Ground(deployments, live, acts, kept_clock, MODEL, keys.get, tasks)
+        ground = Ground(deployments, live, acts, kept_clock, MODEL, MADE_OF, keys.get, tasks)
         moves, stops = Moves(ground), Stops(ground, Counting(lambda: live.open_deployments, acts))
         live.on_list_change = moves.list_changes
         yield LiveSite(

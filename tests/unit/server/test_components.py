@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from cordon_server.config import Settings
+from cordon_server.config.sections import Storage
 from cordon_server.operations.components import (
     UNSTATED,
     Component,
@@ -16,7 +19,7 @@ from cordon_server.operations.components import (
     keep,
     packages,
 )
-from cordon_server.parts import model_components
+from cordon_server.parts import made_of, model_components
 from cordon_server.recognition.models.pack import load_pack
 from tests.unit.test_project import closure, requirements
 
@@ -57,3 +60,20 @@ def test_the_list_is_kept_under_its_digest_and_one_other_byte_is_another(tmp_pat
         assert (tmp_path / "c" / f"{name}.json").read_bytes() == content
         assert hashlib.sha256(content).hexdigest() == name
     assert json.loads(listed)[0].keys() == {"kind", "name", "version", "licence", "sha256"}
+
+
+def test_another_network_or_another_licence_is_another_list(tmp_path: Path) -> None:
+    settings = Settings(site="test", storage=Storage(data=tmp_path))
+    pack = load_pack()
+    made = made_of(pack, settings)
+
+    again = made_of(pack, settings)
+    retrained = made_of(replace(pack, embedder=replace(pack.embedder, sha256="1" * 64)), settings)
+    relicensed = made_of(replace(pack, detector=replace(pack.detector, licence="GPL")), settings)
+
+    assert again == made
+    assert len({each["components"] for each in (made, retrained, relicensed)}) == 3
+    assert retrained["embedder_sha256"] == "1" * 64
+    assert relicensed["detector_licence"] == "GPL"
+    for each in (made, retrained, relicensed):
+        assert (tmp_path / "components" / f"{each['components']}.json").is_file()

@@ -20,7 +20,7 @@ from cordon_server.recognition.line import FrameFate, Outcome
 from cordon_server.sessions.camera import Halted, HaltReason
 from cordon_server.store.environment import Environment
 from tests.unit.server.authority_rooms import APPROVER, OPERATOR
-from tests.unit.server.live_rooms import LiveSite, heard
+from tests.unit.server.live_rooms import MADE_OF, LiveSite, heard
 from tests.unit.server.rooms import NOON, OFFICER, a_frame, facing
 
 
@@ -163,6 +163,21 @@ async def test_cameras_come_back_when_the_authoriser_resumes(live_site: LiveSite
 
     assert refused.value.reason == "NOT_THE_AUTHORISER"
     assert (await live_site.connect()).deployment_id == "market"
+
+
+@pytest.mark.serves("R12", "R30")
+async def test_what_recognises_is_on_record_when_it_is_armed_and_when_it_resumes(
+    live_site: LiveSite,
+) -> None:
+    await live_site.armed()
+    await live_site.halt()
+    await live_site.moves.resume("market", APPROVER, dry_run=False)
+
+    told = {act.action: act.facts for act in live_site.acts.acts}
+    for action in ("deployment.armed", "deployment.resumed"):
+        assert MADE_OF.items() <= told[action].items()
+    assert told["deployment.armed"].keys() >= {"entries", "threshold"}
+    assert told["deployment.resumed"].keys() >= {"until", "threshold"}
 
 
 MOVES: dict[str, Callable[[LiveSite], Awaitable[Any]]] = {
