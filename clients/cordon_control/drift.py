@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from cordon.v1 import measurement_pb2
 from cordon.v1.measurement_pb2_grpc import MeasurementServiceStub
 from cordon_client.channel import call, connected
-from cordon_client.cli import IdentityOption, OutputOption, ServerOption, identity_for, run
+from cordon_client.cli import (
+    DeploymentArgument,
+    IdentityOption,
+    OutputOption,
+    ServerOption,
+    identity_for,
+    run,
+)
 from cordon_client.names import deployment_name, short
 from cordon_client.output import Format, emit
 from cordon_client.times import moment
@@ -34,7 +39,7 @@ _MEASURES = {
 
 
 def drift(
-    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Whose cameras.")],
+    deployment: DeploymentArgument,
     output: OutputOption = Format.TABLE,
     identity: IdentityOption = None,
     server: ServerOption = None,

@@ -77,6 +77,11 @@ class Site:
         return self._workstation("control", "operator")
 
     @property
+    def supervisor(self) -> Path:
+        """A desk in the control room at which a supervisor is signed in."""
+        return self._workstation("control", "supervisor")
+
+    @property
     def enrolment_port(self) -> int:
         """Where one-time tokens are spent."""
         return int(self.environment["CORDON_LISTEN__ENROLMENT_PORT"])
@@ -138,6 +143,8 @@ class Site:
                 return self.officer
             case ("admin", "audit", *_):
                 return self.auditor
+            case ("control", "seed" | "shift-report" | "tpir", *_):
+                return self.supervisor
             case ("control" | "watch", *_):
                 return self.operator
         return self.admin
