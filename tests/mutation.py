@@ -48,7 +48,7 @@ TESTS = {
     "authority.steps": ("deployments", "authority_checks", "recognising"),
     "authority.moves": ("recognising", "deployments"),
     "authority.clock": ("kept_clock",),
-    "authority.watchlist_rules": ("watchlist_rules", "volunteers"),
+    "authority.watchlist_rules": ("watchlist_rules", "watchlist_changes", "volunteers"),
     "authority.watchlist_approval": ("watchlist_second_person",),
     "authority.ceiling": ("ceiling",),
     "authority.policy": ("policy",),
@@ -83,6 +83,12 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "if not self._is_due(self._records, self._clock()):",
         "never",
     ): "spares a write; _rotated asks again",
+    (
+        "authority.checks",
+        'reason="WINDOW_NOT_OPEN" if now < record.start_time else "WINDOW_OVER",',
+        "< to <=",
+    ): "at its start a window is open, and nothing is refused",
+    ("authority.clock", "if wall > run:", "> to >="): "the same time either way",
 }
 """Module, line and change to why nobody could tell such a mutant from the module."""
 

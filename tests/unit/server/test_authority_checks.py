@@ -137,13 +137,15 @@ async def test_a_list_as_long_as_the_policy_allows_is_submitted_volunteers_apart
     )
     await chain.create()
 
-    for by_category, reason in (
-        ({"wanted": 4}, "CATEGORY_TOO_LONG"),
-        ({"other": 1}, "CATEGORY_UNKNOWN"),
-        ({"wanted": 3, VOLUNTEER: 3}, "LIST_TOO_LONG"),
+    for by_category, reason, allowed in (
+        ({"wanted": 4}, "CATEGORY_TOO_LONG", 3),
+        ({"other": 1}, "CATEGORY_UNKNOWN", 0),
+        ({"wanted": 3, VOLUNTEER: 3}, "LIST_TOO_LONG", 5),
     ):
         chain.list = replace(LIST, entries=sum(by_category.values()), by_category=by_category)
-        assert await reason_of(chain.submit()) == reason
+        with pytest.raises(NotReady, match=f"allows {allowed}") as refused:
+            await chain.submit()
+        assert refused.value.reason == reason
     chain.list = replace(LIST, entries=5, by_category={"wanted": 3, VOLUNTEER: 2})
     assert (await chain.submit()).state is State.SUBMITTED
 
@@ -393,6 +395,10 @@ async def test_a_notice_is_of_what_was_submitted(chain: Chain) -> None:
     published = (await publish(chain)).publication
     assert published is not None
     assert (published.place, published.publish_time) == ("https://north.example", NOON)
+    await chain.end()
+    with pytest.raises(CordonError) as ended:
+        await publish(chain)
+    assert ended.value.reason == "WRONG_STATE"
 
 
 @pytest.mark.serves("R24")
@@ -419,9 +425,14 @@ async def test_an_urgent_authority_ends_by_itself_before_its_window_does(
 
 
 @pytest.mark.serves("R13")
-async def test_only_the_officer_who_authorised_it_resumes_it(chain: Chain) -> None:
-    await chain.armed()
+async def test_only_the_officer_who_authorised_it_resumes_it(
+    chain: Chain, registry: Environment
+) -> None:
+    record = await chain.armed()
     await chain.halt()
+    await tampered(registry, authority=None)
+    assert await reason_of(chain.resume()) == "NOT_THE_AUTHORISER"
+    await tampered(registry, authority=record.authority)
 
     other = Officer(Actor("oscar", "spiffe://site.local/admin/third"), PUBLIC_KEY)
     assert await reason_of(chain.resume(officer=other)) == "NOT_THE_AUTHORISER"

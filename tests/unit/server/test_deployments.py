@@ -320,6 +320,14 @@ async def test_a_halt_says_when_and_why_until_it_is_resumed(chain: Chain, cause:
     assert resumed.halting is None
 
 
+async def test_a_draft_that_is_changed_is_a_draft(chain: Chain) -> None:
+    await chain.create()
+
+    changed = await chain.deployments.update("market", {"location": "elsewhere"}, dry_run=False)
+
+    assert (changed.state, changed.location) == (State.DRAFT, "elsewhere")
+
+
 async def assign(
     chain: Chain, add: list[str], remove: list[str], *, dry_run: bool = False
 ) -> DeploymentRecord:
