@@ -136,8 +136,8 @@ def export(
     Example:
       cordon admin audit export record.jsonl --checkpoint 2026-11-30.checkpoint
     """
-    _refuse_to_replace(file, checkpoint)
-    run(_export(identity_for("admin", identity, server), file))
+    refuse_to_replace(file, checkpoint)
+    run(fetch(identity_for("admin", identity, server), file))
     verdict = _verified(file, key, None)
     if checkpoint is not None and verdict.is_whole:
         _write_checkpoint(checkpoint, verdict.newest)
@@ -218,8 +218,8 @@ async def _records(
             return
 
 
-async def _export(identity: ClientIdentity, file: Path) -> None:
-    """The whole record or no file."""
+async def fetch(identity: ClientIdentity, file: Path) -> None:
+    """Writes the whole record, or no file; verifies nothing of it."""
     fresh = file.with_name(f"{file.name}.part")
     async with connected(identity) as channel:
         stream = AuditServiceStub(channel).ExportAudit(audit_pb2.ExportAuditRequest())
@@ -349,12 +349,14 @@ def _text(file: Path) -> str:
         raise _unread(file, error) from error
 
 
-def _refuse_to_replace(*files: Path | None) -> None:
+def refuse_to_replace(*files: Path | None, hint: str = "") -> None:
+    """Raises `ClientError` for a file that is there."""
     for file in files:
         if file is not None and file.exists():
             raise ClientError(
                 f"{file} is there already; nothing was exported.",
                 why="An older export shows what the record was: it is not written over.",
+                hint=hint,
                 exit_code=ExitCode.CONFLICT,
             )
 

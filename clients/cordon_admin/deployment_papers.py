@@ -11,7 +11,7 @@ import typer
 
 from cordon.v1 import deployment_pb2
 from cordon.v1.deployment_pb2_grpc import DeploymentServiceStub
-from cordon_admin import verifier
+from cordon_admin import audit, verifier
 from cordon_client.channel import call, connected
 from cordon_client.cli import (
     DeploymentArgument,
@@ -126,11 +126,15 @@ def _ranged(told: Mapping[str, Any], name: str) -> str:
 
 def report(
     deployment: DeploymentArgument,
-    export: Annotated[
-        Path,
-        typer.Option("--export", metavar="FILE", help="The record: cordon admin audit export."),
-    ],
     out: OutOption,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE",
+            help="The record, exported before; without it the server is asked for it.",
+        ),
+    ] = None,
     key: Annotated[
         str,
         typer.Option("--key", metavar="VKEY", help="The record's public key, or a file with it."),
@@ -140,19 +144,24 @@ def report(
         typer.Option("--checkpoint", metavar="FILE", help="One kept: the record must hold it."),
     ] = None,
     output: OutputOption = Format.TABLE,
+    identity: IdentityOption = None,
+    server: ServerOption = None,
 ) -> None:
-    """Write a deployment's report from the exported record, as JSON, web page and PDF.
+    """Write a deployment's report from the record, as JSON, web page and PDF.
 
-    The record is verified first, and every number comes from it: no server is asked. Whoever has
-    both can check one by the other: python verifier.py FILE --report REPORT.
+    Where no exported record is given, the server is asked for the whole of it, as an auditor may,
+    and it is kept beside the report. It is verified first, and every number comes from it. Whoever
+    has both can check one by the other: python verifier.py FILE --report REPORT.
 
     \b
-    Example:
-      cordon admin audit export record.jsonl
-      cordon admin deployment report market --export record.jsonl --out reports
+    Examples:
+      cordon admin deployment report market --out reports --key audit.vkey
+      cordon admin deployment report market --out reports --export record.jsonl
     """
     from cordon_admin import account
 
+    if export is None:
+        export = _fetched(identity_for("admin", identity, server), short(deployment), out)
     found = _computed(short(deployment), export, key, checkpoint)
     files = {
         "report.json": to_json(found, indent=2).encode() + b"\n",
@@ -231,6 +240,17 @@ async def _notice(identity: ClientIdentity, name: str, out: Path, output: Format
     talk(f"Next, when they are up:\n  cordon admin deployment publish {short(name)} --at WHERE")
 
 
+def _fetched(identity: ClientIdentity, name: str, folder: Path) -> Path:
+    """Where the record lies that the server was asked for."""
+    file = folder / f"{name}-record.jsonl"
+    another = f"cordon admin deployment report {name} --out {folder} --export {file}"
+    audit.refuse_to_replace(file, hint=another)
+    _make(folder)
+    run(audit.fetch(identity, file))
+    talk(f"The record is in {file}: keep it with the report.")
+    return file
+
+
 def _computed(name: str, export: Path, key: str, checkpoint: Path | None) -> Mapping[str, Any]:
     """The report, from a record that is whole; raises `ClientError`."""
     try:
@@ -256,9 +276,9 @@ def _computed(name: str, export: Path, key: str, checkpoint: Path | None) -> Map
 
 def _write(folder: Path, name: str, files: Mapping[str, bytes]) -> list[str]:
     """Writes files into a folder, under the deployment's name; their paths."""
+    _make(folder)
     written = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for suffix, content in files.items():
             path = folder / f"{name}-{suffix}"
             path.write_bytes(content)
@@ -266,6 +286,13 @@ def _write(folder: Path, name: str, files: Mapping[str, bytes]) -> list[str]:
     except OSError as error:
         raise ClientError(f"{folder} cannot be written to: {error}") from error
     return written
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClientError(f"{folder} cannot be made: {error}") from error
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (forecast, notice, report)

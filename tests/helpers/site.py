@@ -139,10 +139,10 @@ class Site:
                 *_,
             ):
                 return self.approver
+            case ("admin", "audit", *_) | ("admin", "deployment", "report", *_):
+                return self.auditor
             case ("admin", "deployment" | "watchlist", *_):
                 return self.officer
-            case ("admin", "audit", *_):
-                return self.auditor
             case ("control", "seed" | "shift-report" | "tpir", *_):
                 return self.supervisor
             case ("control" | "watch", *_):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
+from cordon_admin import verifier
 from tests.data import shared_data
 from tests.helpers import arming
 from tests.helpers.site import ON_NOTICES, Site
@@ -47,3 +48,36 @@ def test_a_forecast_is_signed_and_a_notice_made_of_what_was_authorised(
         pdf = PdfReader(io.BytesIO((tmp_path / f"{deployment}-{name}.pdf").read_bytes()))
         assert "a test bench" in pdf.pages[0].extract_text()
     site.cordon("admin", "deployment", "end", deployment, "--confirm", deployment)
+
+
+@pytest.mark.serves("R12", "R20", "R30")
+def test_a_report_fetches_the_record_and_tells_what_recognised(
+    own_site: Site, tmp_path: Path
+) -> None:
+    site, out = own_site, tmp_path / "reports"
+    camera, _ = site.add_camera()
+    deployment = site.add_deployment(camera)
+    picture = sorted(shared_data("lfw", "deepfunneled").glob("*/*_0001.jpg"))[0]
+    enrol = ("admin", "watchlist", "enrol", deployment, "s-1", str(picture), "--category", "wanted")
+    site.cordon(*enrol)
+    site.arm(deployment)
+    key = ("--key", str(site.folder / "certs" / "audit.vkey"))
+    report = ("admin", "deployment", "report", deployment, "--out", str(out), *key)
+
+    done = site.cordon(*report, "-o", "json")
+    again = site.cordon(*report, code=7)
+    refused = site.cordon(*report[:-3], str(tmp_path / "other"), identity=site.officer, code=5)
+
+    record, told = out / f"{deployment}-record.jsonl", json.loads(done.stdout)
+    assert str(record) in done.stderr
+    assert f"--export {record}" in again.stderr
+    assert not list((tmp_path / "other").iterdir()), refused.stderr
+    verdict = verifier.verify_file(record)
+    assert verdict.is_whole
+    assert verifier.report_verdict(told, record, verdict) == []
+    (made,) = told["made_of"]
+    folder = site.folder / "data" / "components"
+    listed = json.loads((folder / f"{made['components']}.json").read_bytes())
+    assert {made["detector"]["sha256"], made["embedder"]["sha256"]} == {
+        each["sha256"] for each in listed if each["kind"] == "model"
+    }

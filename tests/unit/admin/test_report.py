@@ -48,7 +48,7 @@ async def _lines(folder: Path) -> list[bytes]:
 def test_a_report_is_computed_from_the_export_and_nothing_else(
     export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deployment_papers.report(DEPLOYMENT, export, tmp_path)
+    deployment_papers.report(DEPLOYMENT, tmp_path, export)
 
     told = json.loads((tmp_path / "market-report.json").read_text("utf-8"))
     assert told["alerts"]["raised"] == 9
@@ -119,14 +119,14 @@ def test_of_a_record_with_a_changed_leaf_there_is_no_report(export: Path, tmp_pa
             changed = line.replace(b'"false"', b'"true"').replace(b'"people":', b'"people":9')
             file.write_bytes(b"".join([*lines[:at], changed, *lines[at + 1 :]]))
             with pytest.raises(ClientError) as refused:
-                deployment_papers.report(DEPLOYMENT, file, tmp_path / "out")
+                deployment_papers.report(DEPLOYMENT, tmp_path / "out", file)
             assert "not whole" in refused.value.what
     assert not (tmp_path / "out").exists()
 
 
 def test_a_deployment_that_is_not_on_record_has_no_report(export: Path, tmp_path: Path) -> None:
     with pytest.raises(ClientError) as refused:
-        deployment_papers.report("other", export, tmp_path)
+        deployment_papers.report("other", tmp_path, export)
 
     assert "other" in refused.value.what
 
