@@ -48,6 +48,7 @@ class Desk(LazyGroup):
         "shift-report": Lazy("cordon_control.shift:shift_report", "How people judged known cases."),
         "pass": Lazy("cordon_control.volunteers:record_pass", "Say that a volunteer passes."),
         "tpir": Lazy("cordon_control.volunteers:tpir", "How many volunteers were recognised."),
+        "preflight": Lazy("cordon_control.preflight:preflight", "Test a camera on known people."),
         "drift": Lazy("cordon_control.drift:drift", "Whether cameras see as they did at first."),
         **WORKSTATION,
     }

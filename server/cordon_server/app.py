@@ -75,6 +75,7 @@ from cordon_server.sessions.ceiling_watch import CeilingWatch
 from cordon_server.sessions.forecasting import Forecasting, comparisons
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.makers import makers
+from cordon_server.sessions.preflight import Preflights
 from cordon_server.sessions.proof import Prover
 from cordon_server.staff import open_staff
 from cordon_server.store.lock import locked
@@ -207,7 +208,9 @@ async def running(
                 ledger,
                 complaint_route=settings.authority.complaint_route,
             ),
-            measurement=MeasurementServicer(live, clock=clock),
+            measurement=MeasurementServicer(
+                live, Preflights(engine.scheduler, audit, clock=kept_clock.now), clock=clock
+            ),
             watchlist=WatchlistServicer(live, settings.limits, life.manifest),
             deployments=DeploymentServicer(
                 deployments,

@@ -81,6 +81,9 @@ def requests(deployment: str = NOTHING, taken: str = NOBODY) -> dict[str, Messag
                 parent=parent, external_ref=NOTHING, camera=camera
             ),
             "GetTpir": measurement_pb2.GetTpirRequest(parent=parent),
+            "PreflightCamera": measurement_pb2.PreflightCameraRequest(
+                start=measurement_pb2.PreflightStart(parent=parent, camera=camera)
+            ),
             "ListCameraDrifts": measurement_pb2.ListCameraDriftsRequest(parent=parent),
         },
         f"{_V1}DeploymentService": {

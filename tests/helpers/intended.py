@@ -28,7 +28,7 @@ ANSWERS = {
         "ALREADY_EXISTS": {"CameraService": "CreateCamera"},
         "FAILED_PRECONDITION": {
             "RecognitionService": "StreamFrames",
-            "MeasurementService": "SeedCase RecordPass",
+            "MeasurementService": "SeedCase RecordPass PreflightCamera",
             "DeploymentService": "SubmitDeployment AuthoriseDeployment PublishNotice ArmDeployment"
             " GetNotice HaltDeployment ResumeDeployment",
             "WatchlistService": "ReviewWatchlist",

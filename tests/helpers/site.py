@@ -143,7 +143,7 @@ class Site:
                 return self.auditor
             case ("admin", "deployment" | "watchlist", *_):
                 return self.officer
-            case ("control", "seed" | "shift-report" | "tpir", *_):
+            case ("control", "seed" | "shift-report" | "tpir" | "preflight", *_):
                 return self.supervisor
             case ("control" | "watch", *_):
                 return self.operator

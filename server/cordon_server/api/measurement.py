@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 from cordon.v1 import measurement_pb2, measurement_pb2_grpc
@@ -17,13 +17,17 @@ from cordon_server.matches.records import VolunteerRecord
 from cordon_server.matches.seeds import Case, OperatorResult
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live
+from cordon_server.sessions.preflight import KnownPicture, Preflights, volunteer
 
 
 class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
     """Serves what is measured while people work."""
 
-    def __init__(self, live: Live, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, live: Live, preflights: Preflights, *, clock: Callable[[], datetime]
+    ) -> None:
         self._live = live
+        self._preflights = preflights
         self._clock = clock
 
     async def SeedCase(  # noqa: N802  # gRPC's name
@@ -96,6 +100,32 @@ class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
             ]
         )
 
+    async def PreflightCamera(  # noqa: N802  # gRPC's name
+        self,
+        request_iterator: AsyncIterator[measurement_pb2.PreflightCameraRequest],
+        context: Context,
+    ) -> measurement_pb2.PreflightCameraResponse:
+        first = await anext(request_iterator, None)
+        if first is None or first.WhichOneof("payload") != "start":
+            raise InvalidInput("the first message of a pre-flight is start", field="payload")
+        start, user_id = first.start, the_person().user_id
+        deployment = await self._live.opened(convert.deployment_of(start.parent))
+        camera_id, pictures = convert.last_part(start.camera), _pictures(request_iterator)
+
+        async def act() -> measurement_pb2.PreflightCameraResponse:
+            if start.validate_only:
+                await self._preflights.check(deployment, camera_id, pictures)
+                return measurement_pb2.PreflightCameraResponse()
+            found = await self._preflights.run(deployment, camera_id, pictures, user_id)
+            return measurement_pb2.PreflightCameraResponse(
+                recognised=_rate(found.recognised),
+                volunteers=_rate(found.volunteers),
+                threshold=found.threshold,
+                **{why.value: count for why, count in found.missed.items()},
+            )
+
+        return await once(deployment.ledger, start, measurement_pb2.PreflightCameraResponse(), act)
+
     async def ListCameraDrifts(  # noqa: N802  # gRPC's name
         self, request: measurement_pb2.ListCameraDriftsRequest, context: Context
     ) -> measurement_pb2.ListCameraDriftsResponse:
@@ -119,21 +149,24 @@ class MeasurementServicer(measurement_pb2_grpc.MeasurementServiceServicer):
                 + ", ".join(record.cameras),
                 field="camera",
             )
-        entry, _ = await deployment.watchlist.get(request.external_ref)
-        if entry.category != VOLUNTEER:
-            raise InvalidInput(
-                f"{entry.entry_id} is on the list and no volunteer; passes are of entries in the "
-                f"category {VOLUNTEER}",
-                reason="NO_VOLUNTEER",
-                field="external_ref",
-            )
+        entry_id = await volunteer(deployment, request.external_ref)
         now = self._clock()
         time = convert.optional_moment(request, "pass_time", "pass_time") or now
         if not record.start_time <= time <= now:
             raise InvalidInput(
                 "a pass lies between the start of the deployment and now", field="pass_time"
             )
-        return VolunteerRecord(entry.entry_id, camera_id, time, user_id)
+        return VolunteerRecord(entry_id, camera_id, time, user_id)
+
+
+async def _pictures(
+    requests: AsyncIterator[measurement_pb2.PreflightCameraRequest],
+) -> AsyncIterator[KnownPicture]:
+    """What follows the start."""
+    async for request in requests:
+        if request.WhichOneof("payload") != "picture":
+            raise InvalidInput("start comes first and once; send pictures now", field="payload")
+        yield KnownPicture(request.picture.external_ref, request.picture.jpeg)
 
 
 async def _case(deployment: OpenDeployment, request: measurement_pb2.SeedCaseRequest) -> Case:

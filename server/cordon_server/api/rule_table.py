@@ -125,6 +125,12 @@ RULES: dict[str, dict[str, Rule]] = {
         **_mutation,
     },
     "cordon.v1.GetTpirRequest": {"parent": deployment_name},
+    "cordon.v1.PreflightStart": {
+        "parent": deployment_name,
+        "camera": camera_name,
+        **_mutation,
+    },
+    "cordon.v1.PreflightPicture": {"external_ref": external_ref, "jpeg": present},
     "cordon.v1.ListCameraDriftsRequest": {"parent": deployment_name},
     "cordon.v1.EnrolReferenceRequest": {"parent": deployment_name, **_subject, **_mutation},
     "cordon.v1.ImportStart": {"parent": deployment_name, **_mutation},

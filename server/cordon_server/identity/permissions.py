@@ -168,6 +168,7 @@ PERMISSIONS: dict[str, Permission] = {
     "/cordon.v1.MeasurementService/GetShiftReport": _supervision(_A.CONSULTATION),
     "/cordon.v1.MeasurementService/RecordPass": _matches(_A.COLLECTION),
     "/cordon.v1.MeasurementService/GetTpir": _supervision(_A.CONSULTATION),
+    "/cordon.v1.MeasurementService/PreflightCamera": _supervision(_A.COLLECTION),
     "/cordon.v1.MeasurementService/ListCameraDrifts": Permission(
         _at(Role.CONTROL), _OPERATORS, _A.NONE, _OF_MANY, scope=_ASSIGNED
     ),

@@ -31,6 +31,11 @@ CROP_JPEG_QUALITY = 88
 UNANSWERED_MAX = 64
 STILLS_WAITING_MAX = 8
 
+# Known pictures of one test of a camera, all together, and seconds that it waits for the next.
+PREFLIGHT_PICTURES_MAX = 500
+PREFLIGHT_BYTES_MAX = 512 << 20
+PREFLIGHT_WAIT_S_MAX = 30.0
+
 # Seconds after a camera's last frame until nothing is remembered of the people on it (R1). Above
 # what a track waits for its face, so that a frame that comes late continues what it would have.
 TRACKS_IDLE_S_MAX = 4.0

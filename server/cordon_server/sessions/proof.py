@@ -22,12 +22,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from cordon_server.authority.watchlist_records import REFERENCE_IMAGES, REFERENCES
-from cordon_server.domain import Frame, InvalidInput, NotReady, Template
+from cordon_server.domain import InvalidInput, NotReady, Template
 from cordon_server.gallery import Gallery, Reference
 from cordon_server.matches.records import MATCH_IMAGES
 from cordon_server.operations.needles import Kind, Needles, search_files
 from cordon_server.recognition.scheduler import Outcome, Scheduler
 from cordon_server.sessions.deployment import TABLES, DeploymentOpener
+from cordon_server.sessions.showing import showing
 from cordon_server.store.environment import Table, Transaction
 from cordon_server.store.keyring import Label
 from cordon_server.store.remains import open_values
@@ -237,20 +238,8 @@ class Prover:
         return sum(result.counts.searched for result in results), probes
 
     async def _outcomes(self, pictures: Sequence[bytes], gallery: Gallery) -> list[Outcome]:
-        loop, outcomes = asyncio.get_running_loop(), asyncio.Queue[Outcome](len(pictures))
-
-        def deliver(outcome: Outcome) -> None:
-            loop.call_soon_threadsafe(outcomes.put_nowait, outcome)
-
-        mailbox = self._scheduler.open_mailbox(CAMERA, gallery, deliver, stills=True)
-        try:
-            answered = []
-            for number, jpeg in enumerate(pictures):
-                mailbox.put(Frame(CAMERA, number + 1, self._clock(), time.monotonic(), jpeg))
-                answered.append(await outcomes.get())
-            return answered
-        finally:
-            mailbox.close()
+        with showing(self._scheduler, CAMERA, gallery, clock=self._clock) as show:
+            return [await show(jpeg) for jpeg in pictures]
 
     def _search(self, needles: Needles) -> Searched:
         return _searched(*search_files(self._data, needles))

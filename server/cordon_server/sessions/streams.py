@@ -82,7 +82,7 @@ class Streams:
                 waiting_max=session.credit,
                 tracks=CameraTracks(self._limits.rule) if tracked else None,
                 weight=self._load.weight(camera_id),
-                zone=_zone(deployment, camera_id),
+                zone=zone_of(deployment, camera_id),
             )
         )
         self._load.joined(session, stills=stills, tracked=tracked)
@@ -136,7 +136,7 @@ class Streams:
         log.info("camera.disconnected", camera=session.camera_id)
 
 
-def _zone(deployment: OpenDeployment, camera_id: str) -> Zone | None:
+def zone_of(deployment: OpenDeployment, camera_id: str) -> Zone | None:
     """Where the authority lets this camera recognise; None for its whole picture."""
     zones = deployment.record.zones
     return next((Zone(zone.points) for zone in zones if zone.camera_id == camera_id), None)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from cordon_server.acts import Fact
+from cordon_server.api.measurement import MeasurementServicer
 from cordon_server.authority.cameras import Cameras
 from cordon_server.authority.ceiling import PER_FACE_MAX, Ceiling
 from cordon_server.authority.clock import KeptClock
@@ -36,6 +37,7 @@ from cordon_server.sessions.ground import Ground
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.load_watch import LoadWatch
 from cordon_server.sessions.moves import Authorisation, Moves
+from cordon_server.sessions.preflight import Preflights
 from cordon_server.sessions.stops import Stops
 from cordon_server.sessions.streams import StreamLimits
 from cordon_server.store.environment import Environment
@@ -241,6 +243,12 @@ def no_ceiling() -> CeilingWatch:
         raise AssertionError(f"{deployment_id} would be suspended")
 
     return CeilingWatch(Ceiling(PER_FACE_MAX, 0.999999), suspend)
+
+
+def measuring(site: LiveSite) -> MeasurementServicer:
+    """The service of measurement, with recognition that tests of cameras have no need of."""
+    preflights = Preflights(cast("Scheduler", site.scheduler), site.acts, clock=site.clock)
+    return MeasurementServicer(site.live, preflights, clock=site.clock)
 
 
 async def heard(session: CameraSession) -> Outcome | Halted | None:

@@ -10,13 +10,12 @@ from cordon.v1 import measurement_pb2 as pb
 from cordon_control.drift import records
 from cordon_server.acts import AuditClass
 from cordon_server.api.convert import timestamp
-from cordon_server.api.measurement import MeasurementServicer
 from cordon_server.domain import FaceCounts, FrameResult, Passed, Sighting, sums
 from cordon_server.matches.drift import BASELINE_TRACKS, WINDOW_TRACKS, Measure
 from cordon_server.recognition.scheduler import FrameFate, Outcome
 from cordon_server.sessions.camera import CameraSession
 from cordon_server.sessions.deployment import OpenDeployment
-from tests.unit.server.live_rooms import LiveSite, heard
+from tests.unit.server.live_rooms import LiveSite, heard, measuring
 from tests.unit.server.rooms import NOON, a_frame, a_sighting
 from tests.unit.server.test_match_servicer import CONTEXT, sit_down
 
@@ -163,7 +162,7 @@ async def test_the_control_room_reads_means_of_many_and_nothing_of_anyone(
 ) -> None:
     _, session = await with_baseline(live_site)
     await pass_by(live_site, session, WINDOW_TRACKS, quality=0.4)
-    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
+    servicer = measuring(live_site)
     sit_down("anna")
 
     told = await servicer.ListCameraDrifts(pb.ListCameraDriftsRequest(parent=PARENT), CONTEXT)

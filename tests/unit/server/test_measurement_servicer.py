@@ -12,12 +12,11 @@ from cordon.v1 import measurement_pb2 as pb
 from cordon_server.api.convert import timestamp
 from cordon_server.api.deployments import DeploymentServicer
 from cordon_server.api.matches import MatchServicer
-from cordon_server.api.measurement import MeasurementServicer
 from cordon_server.domain import CordonError
 from cordon_server.identity.names import PersonRole
 from cordon_server.matches.receipts import Receipts
 from cordon_server.sessions.camera import CameraSession
-from tests.unit.server.live_rooms import LiveSite, heard, no_ceiling
+from tests.unit.server.live_rooms import LiveSite, heard, measuring, no_ceiling
 from tests.unit.server.rooms import NOON, a_frame, picture
 from tests.unit.server.test_match_servicer import CONTEXT, sit_down
 from tests.unit.server.test_volunteers import enrol_volunteer
@@ -61,7 +60,7 @@ async def test_a_case_looks_like_a_match_to_operators_and_is_reported_to_supervi
     await streaming(live_site)
     receipts = cast(Receipts, None)
     matches = MatchServicer(live_site.live, receipts, no_ceiling(), subscribers_max=3)
-    measurement = MeasurementServicer(live_site.live, clock=live_site.clock)
+    measurement = measuring(live_site)
 
     trial = await measurement.SeedCase(a_case(validate_only=True), CONTEXT)
     placed = await measurement.SeedCase(a_case(), CONTEXT)
@@ -86,7 +85,7 @@ async def test_a_case_looks_like_a_match_to_operators_and_is_reported_to_supervi
 @pytest.mark.serves("R27")
 async def test_a_deployment_counts_as_many_matches_as_people_see(live_site: LiveSite) -> None:
     await streaming(live_site)
-    await MeasurementServicer(live_site.live, clock=live_site.clock).SeedCase(a_case(), CONTEXT)
+    await measuring(live_site).SeedCase(a_case(), CONTEXT)
     unused = cast(Any, None)
     servicer = DeploymentServicer(
         live_site.deployments,
@@ -125,7 +124,7 @@ async def test_a_case_that_would_be_known_for_one_is_refused(
     live_site: LiveSite, changed: dict[str, object], reason: str
 ) -> None:
     await streaming(live_site, with_volunteer=True)
-    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
+    servicer = measuring(live_site)
 
     with pytest.raises(CordonError) as refused:
         await servicer.SeedCase(a_case(**changed), CONTEXT)
@@ -146,7 +145,7 @@ async def test_a_case_that_a_halt_overtakes_is_not_placed(
         return await examine(*given)
 
     monkeypatch.setattr(opened.watchlist, "examine", halted_meanwhile)
-    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
+    servicer = measuring(live_site)
 
     with pytest.raises(CordonError) as refused:
         await servicer.SeedCase(a_case(), CONTEXT)
@@ -160,6 +159,6 @@ async def test_there_are_no_cases_where_nothing_is_armed(live_site: LiveSite) ->
     sit_down("sue", PersonRole.SUPERVISOR)
 
     with pytest.raises(CordonError) as refused:
-        await MeasurementServicer(live_site.live, clock=live_site.clock).SeedCase(a_case(), CONTEXT)
+        await measuring(live_site).SeedCase(a_case(), CONTEXT)
 
     assert refused.value.reason == "NOT_ARMED"

@@ -54,6 +54,7 @@ INTENDED = {
     "cordon.v1.MeasurementService/GetShiftReport": (R, SUP),
     "cordon.v1.MeasurementService/RecordPass": (R, f"{OP} {SUP}"),
     "cordon.v1.MeasurementService/GetTpir": (R, SUP),
+    "cordon.v1.MeasurementService/PreflightCamera": (R, SUP),
     "cordon.v1.MeasurementService/ListCameraDrifts": (R, f"{OP} {SUP}"),
     "cordon.v1.DeploymentService/CreateDeployment": (A, WO),
     "cordon.v1.DeploymentService/GetDeployment": (f"{R} {A}", ANY),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cordon_server.domain import Image
     from cordon_server.gallery import Gallery
     from cordon_server.recognition.scheduler import Scheduler
+    from cordon_server.recognition.zone import Zone
 
 PEOPLE = [picture(10), picture(100), picture(200)]
 LOOKED_AT = FrameResult(FaceCounts(searched=1), ())
@@ -50,7 +51,13 @@ class Recognition:
     _deliver: Callable[[Outcome], None] | None = None
 
     def open_mailbox(
-        self, camera: str, gallery: Gallery, deliver: Callable[[Outcome], None], *, stills: bool
+        self,
+        camera: str,
+        gallery: Gallery,
+        deliver: Callable[[Outcome], None],
+        *,
+        stills: bool,
+        zone: Zone | None,
     ) -> Recognition:
         self._deliver = deliver
         return self

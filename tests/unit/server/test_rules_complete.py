@@ -10,6 +10,11 @@ from tests.unit.server.contract import MESSAGES, METHODS, REQUESTS
 
 READS = ("Get", "List", "Check", "Subscribe", "Export", "Forecast")
 STREAMS = {"StreamFrames", "ImportReferences"}
+STARTS = {
+    "ImportReferences": "cordon.v1.ImportStart",
+    "PreflightCamera": "cordon.v1.PreflightStart",
+}
+"""What begins a stream that changes something."""
 OF_THE_MOMENT = {
     "StreamFrames",
     *("SignIn", "RenewToken", "StepUp", "SignOut", "WhoAmI", "ChangePassword"),
@@ -116,8 +121,8 @@ def test_every_value_of_every_request_has_a_rule_or_a_reason_for_having_none() -
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_mutation_can_be_tried_and_repeated(method: MethodDescriptor) -> None:
     request = method.input_type
-    if method.name == "ImportReferences":
-        request = MESSAGES["cordon.v1.ImportStart"]
+    if (start := STARTS.get(method.name)) is not None:
+        request = MESSAGES[start]
     is_mutation = not method.name.startswith(READS) and method.name not in OF_THE_MOMENT
 
     has_both = {"request_id", "validate_only"} <= set(request.fields_by_name)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from cordon.v1 import measurement_pb2 as pb
 from cordon_server.acts import Act
 from cordon_server.api.convert import timestamp
-from cordon_server.api.measurement import MeasurementServicer
 from cordon_server.authority.watchlist_records import LawfulSource
 from cordon_server.authority.watchlist_rules import Application, Particulars
 from cordon_server.domain import VOLUNTEER, CordonError, NotListable, ReasonCode, Sighting
@@ -23,7 +22,7 @@ from cordon_server.matches.records import VolunteerRecord
 from cordon_server.matches.volunteers import PASS_WINDOW, hourly_rates, recognised
 from cordon_server.recognition.scheduler import Outcome
 from cordon_server.sessions.deployment import OpenDeployment
-from tests.unit.server.live_rooms import LiveSite, heard
+from tests.unit.server.live_rooms import LiveSite, heard, measuring
 from tests.unit.server.rooms import NOON, a_frame, a_sighting, picture
 from tests.unit.server.test_match_servicer import CONTEXT, sit_down
 
@@ -149,7 +148,7 @@ async def test_who_lingers_is_recognised_when_the_pass_is_declared_late(
     opened = await live_site.draft("market", "north")
     await enrol_volunteer(opened)
     await live_site.arm()
-    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
+    servicer = measuring(live_site)
     session = await live_site.connect()
     for second in range(0, 90, 3):
         now = live_site.clock.now
@@ -218,7 +217,7 @@ async def test_passes_are_declared_and_measured(live_site: LiveSite) -> None:
     opened = await live_site.draft("market", "north")
     await enrol_volunteer(opened)
     await live_site.arm()
-    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
+    servicer = measuring(live_site)
     session = await live_site.connect()
     session.offer(a_frame(1), NOON)
     live_site.saw("north", a_volunteer())
@@ -254,7 +253,7 @@ async def test_a_pass_that_would_measure_nothing_is_refused(
     opened = await live_site.draft("market", "north")
     await enrol_volunteer(opened)
     await live_site.arm()
-    servicer = MeasurementServicer(live_site.live, clock=live_site.clock)
+    servicer = measuring(live_site)
     sit_down("olga")
     if reason == "PASS_TOO_NEAR":
         await servicer.RecordPass(a_pass(), CONTEXT)
