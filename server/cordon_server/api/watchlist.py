@@ -63,7 +63,7 @@ class WatchlistServicer(ProposalServicer):
         if start.as_proposal:
             await self._propose(deployment, start, request_iterator, context)
             return
-        check_rows(deployment.watchlist, start)
+        check_rows(deployment.watchlist.rules.entry, start)
         enrol = partial(self._enrol, deployment, start.validate_only, acting())
         await Importing(deployment.record.deployment_id, enrol).run(request_iterator, context)
 

@@ -10,8 +10,8 @@ from cordon_server.api import convert
 from cordon_server.api.edge import Context
 from cordon_server.api.rules import check_row
 from cordon_server.api.watchlist_convert import outcome
-from cordon_server.authority.watchlist import Watchlist
 from cordon_server.authority.watchlist_enrolment import Enrolment
+from cordon_server.authority.watchlist_rules import EntryRules, proposal_needed
 from cordon_server.domain import (
     InvalidInput,
     LimitReached,
@@ -103,9 +103,13 @@ class Importing:
         return report
 
 
-def check_rows(watchlist: Watchlist, start: watchlist_pb2.ImportStart) -> None:
-    """Raises `NotReady` for an import of so many rows that it has to be a proposal."""
-    if not start.validate_only and (needed := watchlist.proposal_needed(start.row_count)):
+def check_rows(rules: EntryRules, start: watchlist_pb2.ImportStart) -> None:
+    """Raises `NotReady` for an import of so many rows that it has to be a proposal.
+
+    What the list holds already counts row by row: an import that is sent again names the rows that
+    are there, too.
+    """
+    if not start.validate_only and (needed := proposal_needed(rules, 0, start.row_count)):
         raise NotReady(needed.message, reason=needed.code.name)
 
 

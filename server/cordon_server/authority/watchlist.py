@@ -32,8 +32,6 @@ from cordon_server.authority.watchlist_lint import Finding, findings
 from cordon_server.authority.watchlist_reader import ListReader
 from cordon_server.authority.watchlist_records import (
     ENTRIES,
-    REVIEW_KEY,
-    REVIEWS,
     Approval,
     EntryRecord,
     ReferenceRecord,
@@ -207,7 +205,8 @@ class Watchlist(ListReader):
             made = await self._environment.read(lambda txn: act(txn, False))
             if isinstance(made, Enrolment):
                 return made
-            if not dry_run and (needed := self.proposal_needed(1)) is not None:
+            by_hand = self._by_hand.total()
+            if (needed := proposal_needed(self.rules.entry, by_hand, 1)) is not None:
                 raise NotListable((("payload", needed),))
 
             async def change() -> None:
@@ -282,7 +281,7 @@ class Watchlist(ListReader):
             if not dry_run:
                 record = ReviewRecord(digest, reviewer, self._clock())
                 await self._record.reviewed(await self.state(), reviewer)
-                await self._environment.write(lambda txn: txn.put(REVIEWS, REVIEW_KEY, record))
+                await self._environment.write(lambda txn: tables.review(txn, record))
                 self._by_hand.clear()
             return await self.state()
 
@@ -306,10 +305,6 @@ class Watchlist(ListReader):
     def standing(self, txn: Transaction, application: Application) -> Standing:
         """What the list holds where an application would join it."""
         return enrolment.standing(txn, application, self._by_category)
-
-    def proposal_needed(self, rows: int) -> Reason | None:
-        """Why so many pictures more come by a proposal alone; None where they need not."""
-        return proposal_needed(self.rules.entry, self._by_hand.total(), rows)
 
     def similar(self, template: Template) -> list[tuple[str, str, float]]:
         """The most similar references: (entry id, reference id, score), best first."""

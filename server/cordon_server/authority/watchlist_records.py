@@ -135,11 +135,22 @@ REFERENCE_BY_IMAGE = Table("reference_by_image", bytes)
 """The SHA-256 of the picture as given, digested under the deployment's key → key in REFERENCES."""
 REMOVED = Table("removed_entries", RemovedRecord)
 """By entry id."""
+BY_HAND = Table("references_by_hand", bytes)
+"""By the keys of REFERENCES: what came without a proposal since the list was last reviewed; nothing
+more is said. Kept and not told by times, for a clock may be set back (R6)."""
 REVIEWS = Table("list_reviews", ReviewRecord)
 """The newest, under REVIEW_KEY."""
 REVIEW_KEY = b"newest"
 
-LIST_TABLES = (ENTRIES, REFERENCES, REFERENCE_IMAGES, REFERENCE_BY_IMAGE, REMOVED, REVIEWS)
+LIST_TABLES = (
+    ENTRIES,
+    REFERENCES,
+    REFERENCE_IMAGES,
+    REFERENCE_BY_IMAGE,
+    BY_HAND,
+    REMOVED,
+    REVIEWS,
+)
 
 
 def reference_key(entry_id: str, reference_id: str) -> bytes:

@@ -12,6 +12,7 @@ from cordon_server.authority.list_state import ListState
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist_digest import entry_digest, list_digest
 from cordon_server.authority.watchlist_records import (
+    BY_HAND,
     ENTRIES,
     REFERENCE_BY_IMAGE,
     REFERENCE_IMAGES,
@@ -22,6 +23,7 @@ from cordon_server.authority.watchlist_records import (
     EntryRecord,
     ReferenceRecord,
     RemovedRecord,
+    ReviewRecord,
     reference_key,
 )
 from cordon_server.domain import NotFound, Template
@@ -67,6 +69,8 @@ def put(txn: Transaction, entry: EntryRecord, record: ReferenceRecord, face_jpeg
     txn.put(REFERENCES, key, record)
     txn.put(REFERENCE_IMAGES, key, face_jpeg)
     txn.put(REFERENCE_BY_IMAGE, picture_key(txn, record.image_sha256), key)
+    if not record.is_proposed:
+        txn.put(BY_HAND, key, b"")
 
 
 def put_records(
@@ -91,6 +95,7 @@ def erase(txn: Transaction, entry_id: str, *, now: datetime, leaves_trace: bool)
         txn.delete(REFERENCES, key)
         txn.delete(REFERENCE_IMAGES, key)
         txn.delete(REFERENCE_BY_IMAGE, picture_key(txn, record.image_sha256))
+        txn.delete(BY_HAND, key)
 
 
 def state(txn: Transaction) -> ListState:
@@ -113,12 +118,14 @@ def state(txn: Transaction) -> ListState:
 
 def by_hand(txn: Transaction) -> Counter[str]:
     """How many pictures of each entry came without a proposal since somebody reviewed the list."""
-    review = txn.get(REVIEWS, REVIEW_KEY)
-    return Counter(
-        record.entry_id
-        for _, record in txn.scan(REFERENCES)
-        if not record.is_proposed and (review is None or record.create_time > review.review_time)
-    )
+    return Counter(key.decode().partition("/")[0] for key, _ in txn.scan(BY_HAND))
+
+
+def review(txn: Transaction, record: ReviewRecord) -> None:
+    """Keeps a review; what came by hand has been looked through with it."""
+    txn.put(REVIEWS, REVIEW_KEY, record)
+    for key in [key for key, _ in txn.scan(BY_HAND)]:
+        txn.delete(BY_HAND, key)
 
 
 def enrolled_by(txn: Transaction) -> set[Actor]:

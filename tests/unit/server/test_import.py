@@ -191,12 +191,23 @@ async def test_no_split_of_an_import_gets_round_the_proposal(
                 )
                 for row in range(first, first + count)
             ]
-            await imported(watchlist, rows=rows)
-        with pytest.raises(NotReady, match="2 were enrolled without") as refused:
-            await imported(watchlist, row_count=1)
+            written = await imported(watchlist, rows=rows, row_count=count if count < 3 else 0)
 
-        assert refused.value.reason == "PROPOSAL_NEEDED"
+        (refused,) = written[-1].reasons
+        assert refused.code == watchlist_pb2.REASON_CODE_PROPOSAL_NEEDED
+        assert "2 were enrolled without" in refused.message
         assert await watchlist.counts() == (2, 2)
+
+
+async def test_an_import_that_is_sent_again_is_no_larger_for_what_is_there(tmp_path: Path) -> None:
+    rules = replace(ENTRY_RULES, proposal_rows_min=3)
+    images = [picture(10), picture(100)]
+
+    async with slow_at_first(tmp_path, [picture(45), picture(46)], rules) as watchlist:
+        await imported(watchlist, images[:1], row_count=2)  # and the connection is lost
+        written = await imported(watchlist, images, row_count=2)
+
+    assert [report.outcome for report in written] == [EXISTS, ACCEPTED]
 
 
 MUTATIONS: dict[str, dict[str, Any]] = {

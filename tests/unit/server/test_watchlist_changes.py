@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from cordon_server.authority import watchlist_tables as tables
 from cordon_server.authority.watchlist import Watchlist
@@ -26,6 +30,7 @@ from cordon_server.domain import (
     NotReady,
     UnusablePicture,
 )
+from cordon_server.sessions.deployment import TABLES
 from cordon_server.store.environment import Environment
 from tests.unit.server.lists import CHILD, RULES, a_watchlist, enrol, finds
 from tests.unit.server.rooms import (
@@ -34,6 +39,7 @@ from tests.unit.server.rooms import (
     SECOND,
     Clock,
     KeptActs,
+    open_environment,
     picture,
 )
 
@@ -50,21 +56,68 @@ async def test_pictures_without_a_proposal_count_until_somebody_has_reviewed_the
     await enrol(watchlist, "b", picture(90))
     await enrol(watchlist, "b", picture(90))  # is there
 
-    with pytest.raises(NotListable, match="2 were enrolled without"):
+    with pytest.raises(NotListable, match="2 were enrolled without") as refused:
         await enrol(watchlist, "c", picture(180))
-    watchlist = a_watchlist(environment, writer, clock, rules)
-    await watchlist.load()
-    assert watchlist.proposal_needed(1) is not None, "a restart forgets none of them"
-    await watchlist.remove("b", dry_run=False)
-    assert watchlist.proposal_needed(1) is None
-    await enrol(watchlist, "d", picture(90))
+    assert refused.value.reason == "PROPOSAL_NEEDED"
     await watchlist.review((await watchlist.state()).digest, SECOND, OFFICER, dry_run=False)
-    clock.advance(minutes=1)
     await enrol(watchlist, "c", picture(180))
-    assert watchlist.proposal_needed(1) is None
-    await watchlist.load()
-    assert watchlist.proposal_needed(1) is None
-    assert watchlist.proposal_needed(2) is not None
+    await enrol(watchlist, "d", picture(270))
+
+
+STEPS = {"enrol": 6, "restart": 1, "remove": 1, "review": 1, "clock back": 1}
+"""What may happen to a list, and how often in proportion."""
+
+
+@pytest.mark.serves("R6")
+@given(
+    rows_min=st.integers(1, 4),
+    steps=st.lists(st.sampled_from([step for step, n in STEPS.items() for _ in range(n)])),
+)
+@example(rows_min=2, steps=["enrol", "review", "clock back", "enrol", "restart", "enrol"])
+@example(rows_min=3, steps=["enrol", "enrol", "remove", "restart", "enrol", "enrol"])
+@settings(max_examples=40, deadline=None)
+def test_there_are_never_so_many_pictures_that_nobody_else_has_seen(
+    rows_min: int, steps: list[str]
+) -> None:
+    """However they are split, between whatever else happens."""
+
+    async def run(folder: Path, writer: Executor) -> None:
+        environment, clock = open_environment(folder, TABLES, writer), Clock()
+        rules = replace(RULES, entry=replace(RULES.entry, proposal_rows_min=rows_min))
+        watchlist = a_watchlist(environment, writer, clock, rules)
+        unseen: list[str] = []
+        listed: list[str] = []
+        free = [str(number) for number in range(9)]
+        for step in steps:
+            if step == "restart":
+                watchlist = a_watchlist(environment, writer, clock, rules)
+                await watchlist.load()
+            elif step == "clock back":
+                clock.advance(hours=-1)
+            elif step == "review" and listed:
+                digest = (await watchlist.state()).digest
+                await watchlist.review(digest, SECOND, OFFICER, dry_run=False)
+                unseen = []
+            elif step == "remove" and listed:
+                gone = listed.pop()
+                await watchlist.remove(gone, dry_run=False)
+                unseen = [each for each in unseen if each != gone]
+                free.append(gone)
+            elif step == "enrol" and free:
+                face = picture(40 * int(free[-1]))
+                if len(unseen) + 1 < rows_min:
+                    await enrol(watchlist, free[-1], face)
+                    unseen.append(free[-1])
+                    listed.append(free.pop())
+                else:
+                    with pytest.raises(NotListable) as refused:
+                        await enrol(watchlist, free[-1], face)
+                    assert refused.value.reason == "PROPOSAL_NEEDED"
+            assert (await watchlist.counts())[0] == len(listed)
+        await environment.close()
+
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(1) as writer:
+        asyncio.run(run(Path(folder) / "list", writer))
 
 
 @pytest.mark.serves("R5")
