@@ -15,11 +15,13 @@ its own coded reason. Computes; touches neither clock nor disk.
 | arm, resume | `check_window_open` | now within the window |
 | arm | `check_review` | a review of this very list, young enough |
 | arm | `check_notice` | the public told, or exempted |
+| arm | `check_preflight` | each camera tested on known people, where that is asked |
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cordon_server.authority import content
@@ -31,6 +33,17 @@ from cordon_server.authority.signing import is_signed
 from cordon_server.authority.terms import Actor, Submission, Terms
 from cordon_server.domain import VOLUNTEER, InvalidInput, NotPermitted, NotReady
 
+PREFLIGHT_PICTURES_MIN = 20
+"""Known pictures of a test that a policy asks for: with fewer one of them decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """How a camera did on known pictures."""
+
+    count: int
+    pictures: int
+
 
 @dataclass(frozen=True, slots=True)
 class Present:
@@ -40,6 +53,8 @@ class Present:
     policy: Policy
     model_id: str
     list: ListState
+    tested: Mapping[str, Recognised] = field(default_factory=dict)
+    """The cameras that were tested under the authority that is to be armed."""
 
 
 def check_window(terms: Terms, policy: Policy, now: datetime) -> None:
@@ -240,6 +255,30 @@ def check_notice(record: DeploymentRecord, policy: Policy) -> None:
             f"(R19); publish it: cordon admin deployment publish {record.deployment_id}",
             reason="NOTICE_NOT_PUBLISHED",
         )
+
+
+def check_preflight(record: DeploymentRecord, present: Present) -> None:
+    """Raises `NotReady` where each camera has to recognise known people, and one does not (R28)."""
+    tpir_min = present.policy.measurement.preflight_tpir_min
+    if not tpir_min:
+        return
+    name, policy = record.deployment_id, present.policy.name
+    for camera_id in record.cameras:
+        test = present.tested.get(camera_id)
+        again = f"test it: cordon control preflight {name}/{camera_id} --known DIR"
+        if test is None or test.pictures < PREFLIGHT_PICTURES_MIN:
+            raise NotReady(
+                f"camera {camera_id} was not tested on {PREFLIGHT_PICTURES_MIN} known pictures "
+                f"under this authority, and policy {policy} wants that (R28); {again}",
+                reason="CAMERA_NOT_TESTED",
+            )
+        if test.count / test.pictures < tpir_min:
+            raise NotReady(
+                f"camera {camera_id} recognised {test.count} of {test.pictures} known "
+                f"pictures, less than the {tpir_min:g} of policy {policy} (R28); look at its "
+                f"place, lens and light, then {again}",
+                reason="CAMERA_BELOW_TPIR",
+            )
 
 
 def check_window_open(record: DeploymentRecord, now: datetime) -> None:

@@ -115,6 +115,13 @@ class RetentionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     false_match_h_max: Hours
 
 
+class MeasurementPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What has to be measured before use (R28)."""
+
+    preflight_tpir_min: Annotated[float, Meta(ge=0, le=1)]
+    """Share of known pictures that each camera has to recognise; 0 asks for no test."""
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One profile."""
 
@@ -132,6 +139,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: AuthorityPolicy
     notice: NoticePolicy
     retention: RetentionPolicy
+    measurement: MeasurementPolicy
 
     def __post_init__(self) -> None:
         for what, ids in (("purposes", self.purposes), ("categories", self.categories)):

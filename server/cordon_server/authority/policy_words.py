@@ -46,6 +46,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "retention.match_h_max": ("hours that a match is kept, undecided", "R4"),
     "retention.true_match_h_max": ("hours that a match is kept, found true", "R4"),
     "retention.false_match_h_max": ("hours that a match is kept, found false", "R4"),
+    "measurement.preflight_tpir_min": (
+        "share of known pictures that each camera has to recognise before arming; 0: no test",
+        "R28",
+    ),
 }
 
 

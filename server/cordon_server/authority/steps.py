@@ -156,7 +156,7 @@ def published(record: DeploymentRecord, place: str, now: datetime) -> Deployment
 
 
 def armed(record: DeploymentRecord, present: Present, key: bytes | None) -> DeploymentRecord:
-    """AUTHORISED to ARMED (R5, R7, R8, R19, R24); `key` is the authoriser's as it is on record."""
+    """AUTHORISED to ARMED (R5, R7, R8, R19, R24, R28); `key` is the authoriser's on record."""
     check_move(record, State.ARMED, by="arm")
     checks.check_authority(record, present, key)
     checks.check_window_open(record, present.now)
@@ -164,6 +164,7 @@ def armed(record: DeploymentRecord, present: Present, key: bytes | None) -> Depl
     _check_asked(record, present, record.submission.forecast)
     checks.check_review(record, present)
     checks.check_notice(record, present.policy)
+    checks.check_preflight(record, present)
     return _with(record, state=State.ARMED, arm_time=present.now)
 
 

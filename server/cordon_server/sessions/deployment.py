@@ -30,6 +30,7 @@ from cordon_server.matches.views import ReviewRule
 from cordon_server.recognition.decide import DecisionRule
 from cordon_server.sessions.camera import CameraSession
 from cordon_server.sessions.tally import COUNTS, Tally
+from cordon_server.sessions.tested import PREFLIGHTS
 from cordon_server.sessions.visits import Visits
 from cordon_server.store.durable import remove_folder
 from cordon_server.store.environment import Environment
@@ -42,6 +43,7 @@ TABLES = (
     *PROPOSAL_TABLES,
     *MATCH_TABLES,
     COUNTS,
+    PREFLIGHTS,
     REQUESTS,
 )
 

@@ -20,6 +20,7 @@ from cordon_server.authority.terms import Actor
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.live import Live
 from cordon_server.sessions.moves_on_record import act_of, authority_facts
+from cordon_server.sessions.tested import tested_under
 
 log = structlog.get_logger()
 
@@ -114,8 +115,9 @@ class Ground:
 
     async def present(self, opened: OpenDeployment) -> Present:
         """What an authority is compared with."""
-        state = await opened.watchlist.state()
-        return Present(self.clock.now(), self.deployments.policy, self.model_id, state)
+        state, authority = await opened.watchlist.state(), opened.record.authority
+        tested = await tested_under(opened.environment, authority.digest if authority else b"")
+        return Present(self.clock.now(), self.deployments.policy, self.model_id, state, tested)
 
     def officer(self, actor: Actor) -> Officer:
         """An officer with the key on record for him."""

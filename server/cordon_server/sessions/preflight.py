@@ -38,6 +38,7 @@ from cordon_server.recognition.scheduler import Scheduler
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.showing import Show, showing
 from cordon_server.sessions.streams import zone_of
+from cordon_server.sessions.tested import PreflightRecord, keep
 
 TESTED_IN = (State.AUTHORISED, State.ARMED, State.HALTED)
 """Before somebody has signed for it, nobody's face is looked for at a place."""
@@ -111,7 +112,7 @@ class Preflights:
 
         Raises `NotReady` where the deployment is not authorised or is over, `InvalidInput` for
         another's camera or one who is no volunteer or a picture that is no frame, `NotFound`,
-        `LimitReached`, `NotRecorded`.
+        `LimitReached`, `NotRecorded`, `StorageFull`.
         """
         self._check(deployment, camera_id)
         with (
@@ -126,7 +127,13 @@ class Preflights:
         ):
             found = await self._shown(deployment, camera_id, pictures, show)
         await self._recorder.record(_act(deployment, camera_id, found, user_id))
+        await keep(deployment.environment, camera_id, self._test(deployment, found))
         return found
+
+    def _test(self, deployment: OpenDeployment, found: Preflight) -> PreflightRecord:
+        authority, recognised = deployment.record.authority, found.recognised
+        assert authority is not None, "without one no camera is tested"
+        return PreflightRecord(authority.digest, recognised.count, recognised.of, self._clock())
 
     async def _shown(
         self,

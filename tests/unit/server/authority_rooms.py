@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cordon_server.authority import content, steps
-from cordon_server.authority.checks import Present
+from cordon_server.authority.checks import Present, Recognised
 from cordon_server.authority.deployments import Deployments
 from cordon_server.authority.list_state import ListState
 from cordon_server.authority.policy import Policy, load_policy
@@ -69,10 +69,11 @@ class Chain:
     deployments: Deployments
     clock: Clock
     list: ListState = LIST
+    tested: dict[str, Recognised] = field(default_factory=dict)
 
     @property
     def present(self) -> Present:
-        return Present(self.clock.now, self.deployments.policy, MODEL, self.list)
+        return Present(self.clock.now, self.deployments.policy, MODEL, self.list, self.tested)
 
     async def create(self, name: str = "market", **changes: Any) -> DeploymentRecord:
         terms = a_terms(self.clock.now, **changes)

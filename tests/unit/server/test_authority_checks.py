@@ -13,7 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cordon_server.authority import content, steps
 from cordon_server.authority.cameras import Cameras
-from cordon_server.authority.checks import check_floor, check_four_eyes, check_window_open
+from cordon_server.authority.checks import (
+    PREFLIGHT_PICTURES_MIN,
+    Recognised,
+    check_floor,
+    check_four_eyes,
+    check_window_open,
+)
 from cordon_server.authority.policy import Category
 from cordon_server.authority.records import DEPLOYMENTS, Actor, DeploymentRecord, State
 from cordon_server.authority.steps import Officer
@@ -372,6 +378,27 @@ async def test_the_public_is_told_before_arming_or_the_authority_exempts_from_it
     if not exempted:
         assert await reason_of(chain.arm()) == "NOTICE_NOT_PUBLISHED"
         await publish(chain)
+    assert (await chain.arm()).state is State.ARMED
+
+
+@pytest.mark.serves("R28")
+async def test_each_camera_recognises_known_people_before_arming_where_the_policy_wants_it(
+    registry: Environment, clock: Clock
+) -> None:
+    chain = await a_chain_by(registry, clock, measurement={"preflight_tpir_min": 0.9})
+    await chain.authorised(cameras=("north", "south"))
+    good = Recognised(18, PREFLIGHT_PICTURES_MIN)
+
+    for tested, reason in (
+        ({}, "CAMERA_NOT_TESTED"),
+        ({"north": good}, "CAMERA_NOT_TESTED"),
+        ({"north": good, "south": Recognised(19, 19)}, "CAMERA_NOT_TESTED"),
+        ({"north": good, "south": Recognised(17, PREFLIGHT_PICTURES_MIN)}, "CAMERA_BELOW_TPIR"),
+    ):
+        chain.tested = tested
+        assert await reason_of(chain.arm()) == reason
+    chain.tested = {"north": good, "south": good}
+
     assert (await chain.arm()).state is State.ARMED
 
 

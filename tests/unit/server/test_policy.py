@@ -89,6 +89,7 @@ def test_whatever_is_changed_in_a_profile_changes_its_digest(demo: str) -> None:
         ("fpir_max = 0.01", "fpir_max = 0", "fpir_max"),
         ("fields_needed = []", 'fields_needed = ["shoe_size"]', "fields_needed"),
         ("window_h_max = 24", "window_h_max = 25", "window_h_max"),
+        ("preflight_tpir_min = 0", "preflight_tpir_min = 1.1", "preflight_tpir_min"),
         ("version = 1", 'version = "1"', "version"),
         ("version = 1", "version = ", "TOML"),
     ],

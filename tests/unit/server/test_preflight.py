@@ -16,6 +16,8 @@ from cordon.v1 import measurement_pb2 as pb
 from cordon_server.acts import AuditClass
 from cordon_server.api.measurement import MeasurementServicer
 from cordon_server.authority import terms
+from cordon_server.authority.policy import MeasurementPolicy
+from cordon_server.authority.records import State
 from cordon_server.domain import (
     VOLUNTEER,
     CordonError,
@@ -35,6 +37,7 @@ from cordon_server.recognition.zone import Zone
 from cordon_server.sessions import preflight
 from cordon_server.sessions.deployment import OpenDeployment
 from cordon_server.sessions.preflight import KnownPicture, Missed, Preflights, why_missed
+from tests.unit.server.authority_rooms import APPROVER
 from tests.unit.server.live_rooms import LiveSite
 from tests.unit.server.rooms import a_sighting
 from tests.unit.server.test_match_servicer import CONTEXT, sit_down
@@ -346,6 +349,31 @@ async def test_a_deployment_has_one_test_at_a_time_which_does_not_wait_for_ever(
     assert await _refusal(desk.test(b"found")) == "PREFLIGHT_RUNNING"
     assert await first == "PREFLIGHT_SILENT"
     assert (await desk.test(b"found")).recognised.count == 1
+
+
+@pytest.mark.serves("R28")
+async def test_a_deployment_is_armed_on_the_newest_test_of_each_camera_under_its_own_authority(
+    live_site: LiveSite,
+) -> None:
+    policy = live_site.deployments.policy
+    live_site.deployments.policy = msgspec.structs.replace(
+        policy, measurement=MeasurementPolicy(preflight_tpir_min=0.75)
+    )
+    desk = await sit(live_site)
+    enough, arm = [b"found"] * 15, live_site.moves.arm
+
+    await desk.test(*enough, *[b"empty"] * 5)
+    assert (await arm("market", APPROVER, dry_run=True)).state is State.ARMED
+    await desk.test(*enough, *[b"empty"] * 6)
+    assert await _refusal(arm("market", APPROVER, dry_run=False)) == "CAMERA_BELOW_TPIR"
+    await desk.test(*enough, *[b"found"] * 5)
+    await live_site.enrol(desk.opened, "s-2", 150)
+    live_site.clock.now += timedelta(seconds=1)
+    await live_site.authorise()
+    assert await _refusal(arm("market", APPROVER, dry_run=False)) == "CAMERA_NOT_TESTED"
+    await desk.test(*enough, *[b"found"] * 5)
+
+    assert (await arm("market", APPROVER, dry_run=False)).state is State.ARMED
 
 
 @pytest.mark.serves("R12", "R28")
