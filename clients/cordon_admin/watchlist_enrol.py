@@ -145,8 +145,8 @@ def import_(
     The CSV's columns: external_ref, image (a path from the CSV's folder), and if you like
     category, threshold, face_x, face_y, lawful_source, rationale, requester, birth_date, age_group,
     expire_time, captured_on, override_reason; an option counts where the CSV does not say. It may
-    be stopped and run again: what is enrolled stays enrolled, once. Exit code 3: some rows were
-    rejected.
+    be stopped and run again: what is enrolled stays enrolled, once. Wants your password afresh.
+    Exit code 3: some rows were rejected.
 
     \b
     Examples:

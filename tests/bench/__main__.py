@@ -51,10 +51,16 @@ GPU_MODULES = {"gpu": ("gpu",)}
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (5)")
-    parser.add_argument("--only", metavar="NAMES", type=_modules, help="these figures: g1,g5")
+    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (%(default)s)")
+    known = ", ".join(sum((MODULES | GPU_MODULES).values(), ()))
+    parser.add_argument("--only", metavar="NAMES", type=_modules, help=f"some alone, of {known}")
     parser.add_argument("--short", action="store_true", help="a soak of one minute, not five")
-    parser.add_argument("--provider", default="cpu", choices=("auto", "cpu", "cuda"))
+    parser.add_argument(
+        "--provider",
+        default="cpu",
+        choices=("auto", "cpu", "cuda"),
+        help="what recognises (%(default)s)",
+    )
     args = parser.parse_args()
     # The server and its folder go, however the bench is ended.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

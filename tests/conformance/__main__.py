@@ -51,8 +51,14 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(REQUIREMENTS))
+    parser.add_argument("--json", action="store_true", help="one JSON object, no table")
+    parser.add_argument(
+        "--only",
+        metavar="NUMBERS",
+        type=lambda text: text.split(","),
+        default=list(REQUIREMENTS),
+        help="these requirements: R8,R13",
+    )
     parser.add_argument("-n", dest="processes", default="2", help="pytest processes at once")
     return parser.parse_args()
 

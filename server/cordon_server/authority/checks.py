@@ -86,7 +86,7 @@ def check_terms(record: DeploymentRecord, policy: Policy) -> None:
     """Raises `NotReady` for terms that cannot be put before anyone (R7, R9, R19, R30, R32)."""
     name = record.deployment_id
     if not record.cameras:
-        raise _unready(name, "NO_CAMERA", "names no camera", "--camera NAME")
+        raise _unready(name, "NO_CAMERA", "names no camera", "--camera CAMERA")
     if not record.location:
         raise _unready(name, "NO_LOCATION", "names no location (R7)", "--location TEXT")
     if record.purpose not in policy.purposes:

@@ -276,7 +276,7 @@ def found_match(txn: Transaction, match_id: int) -> MatchRecord:
     if record is None:
         raise NotFound(
             f"there is no match {match_id} in this deployment's log, which ends at {head_of(txn)}; "
-            "see: cordon control matches"
+            "see: cordon control matches DEPLOYMENT"
         )
     return record
 

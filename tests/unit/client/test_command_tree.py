@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ from cordon_client.main import Commands, app
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).resolve().parents[3]
 HEAVY = ("numpy", "cv2", "onnxruntime", "cordon_server", "av", "grpc")
 
 
@@ -71,6 +74,38 @@ def test_every_command_has_a_help_with_an_example(path: str) -> None:
     assert help_text.strip(), f"{path} has no help"
     example = rf"Examples?:[\s\S]*\s{re.escape(path)}\b"
     assert re.search(example, help_text), f"the help of `{path}` shows no example of it"
+
+
+@pytest.mark.parametrize("path", TREE)
+def test_the_examples_of_a_help_are_commands_that_are_taken(path: str) -> None:
+    help_text = (TREE[path].help or "").partition("Example")[2].replace("\\\n", " ")
+
+    for line in re.findall(r"^\s*(cordon .*)$", help_text, re.M):
+        words = shlex.split(line)
+        depth = max(n for n in range(1, len(words) + 1) if " ".join(words[:n]) in TREE)
+        command, given = TREE[" ".join(words[:depth])], words[depth:]
+        if given != ["--help"]:
+            command.make_context(line, given).close()
+
+
+def test_every_command_that_a_text_names_is_there() -> None:
+    texts = [ROOT / "README.md", *ROOT.glob("certs/*.md"), *ROOT.glob("deploy/**/*.*")]
+    for folder in ("server", "clients"):
+        texts += (path for path in ROOT.glob(f"{folder}/**/*.py"))
+    named = {
+        words
+        for path in texts
+        for words in re.findall(r"(?<![\w./-])cordon(?: [a-z][a-z-]*)+", path.read_text())
+    }
+
+    for words in sorted(named):
+        at, path = TREE["cordon"], "cordon"
+        for word in words.split()[1:]:
+            if f"{path} {word}" not in TREE:
+                assert path == "cordon" or not hasattr(at, "commands"), f"{words}: no {word}"
+                break
+            path = f"{path} {word}"
+            at = TREE[path]
 
 
 @pytest.mark.parametrize("path", TREE)
