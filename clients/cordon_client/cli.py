@@ -57,6 +57,9 @@ ConfirmOption = Annotated[
 ]
 
 DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Which deployment.")]
+CameraOption = Annotated[
+    str, typer.Option("--camera", metavar="CAMERA", help="Which of its cameras.")
+]
 MatchArgument = Annotated[
     str,
     typer.Argument(

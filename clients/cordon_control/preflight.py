@@ -14,6 +14,8 @@ from cordon.v1 import measurement_pb2
 from cordon.v1.measurement_pb2_grpc import MeasurementServiceStub
 from cordon_client.channel import connected, new_request_id
 from cordon_client.cli import (
+    CameraOption,
+    DeploymentArgument,
     DryRunOption,
     IdentityOption,
     OutputOption,
@@ -65,9 +67,8 @@ class Known:
 
 
 def preflight(
-    camera: Annotated[
-        str, typer.Argument(metavar="DEPLOYMENT/CAMERA", help="Which camera of which deployment.")
-    ],
+    deployment: DeploymentArgument,
+    camera: CameraOption,
     known: Annotated[
         Path,
         typer.Option("--known", metavar="DIR", help=f"JPEG frames of that camera and {LIST}."),
@@ -86,30 +87,16 @@ def preflight(
 
     \b
     Example:
-      cordon control preflight market/north --known north-frames/
+      cordon control preflight market --camera north --known north-frames/
     """
-    deployment, name = parse_camera(camera)
     start = measurement_pb2.PreflightStart(
         parent=deployment_name(deployment),
-        camera=camera_name(name),
+        camera=camera_name(camera),
         request_id=new_request_id(),
         validate_only=dry_run,
     )
     pictures = read_known(known)
     run(_preflight(identity_for("control", identity, server), start, pictures, output))
-
-
-def parse_camera(given: str) -> tuple[str, str]:
-    """ "market/north" -> the deployment and the camera."""
-    deployment, slash, camera = given.partition("/")
-    if not (deployment and slash and camera) or "/" in camera:
-        raise ClientError(
-            f"{given!r} does not name a deployment's camera.",
-            why="It has to be DEPLOYMENT/CAMERA, as market/north.",
-            hint="cordon admin deployment show DEPLOYMENT",
-            exit_code=ExitCode.USAGE,
-        )
-    return deployment, camera
 
 
 def read_known(folder: Path) -> list[Known]:

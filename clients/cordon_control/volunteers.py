@@ -10,6 +10,7 @@ from cordon.v1 import measurement_pb2
 from cordon.v1.measurement_pb2_grpc import MeasurementServiceStub
 from cordon_client.channel import call, connected, new_request_id
 from cordon_client.cli import (
+    CameraOption,
     DeploymentArgument,
     DryRunOption,
     IdentityOption,
@@ -40,7 +41,7 @@ _COLUMNS = {
 def record_pass(
     deployment: DeploymentArgument,
     ref: RefArgument,
-    camera: Annotated[str, typer.Option("--camera", metavar="CAMERA", help="Which camera.")],
+    camera: CameraOption,
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="When, if not just now.")] = "",
     dry_run: DryRunOption = False,
     output: OutputOption = Format.TABLE,

@@ -34,7 +34,7 @@ def test_a_camera_is_tested_before_it_is_armed_and_watched_while_it_is(
         enrol = ("admin", "watchlist", "enrol", deployment, reference, str(image))
         site.cordon(*enrol, "--category", category, *consent)
     known = _known(tmp_path / "known")
-    preflight = ("control", "preflight", f"{deployment}/{camera}", "--known", str(known))
+    preflight = ("control", "preflight", deployment, "--camera", camera, "--known", str(known))
     drift = ("control", "drift", deployment)
     too_early = site.cordon(*preflight, identity=desk, code=7)
     assert "once it is authorised" in too_early.stderr

@@ -265,7 +265,7 @@ def check_preflight(record: DeploymentRecord, present: Present) -> None:
     name, policy = record.deployment_id, present.policy.name
     for camera_id in record.cameras:
         test = present.tested.get(camera_id)
-        again = f"test it: cordon control preflight {name}/{camera_id} --known DIR"
+        again = f"test it: cordon control preflight {name} --camera {camera_id} --known DIR"
         if test is None or test.pictures < PREFLIGHT_PICTURES_MIN:
             raise NotReady(
                 f"camera {camera_id} was not tested on {PREFLIGHT_PICTURES_MIN} known pictures "

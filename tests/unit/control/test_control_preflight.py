@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cordon_client.errors import ClientError
-from cordon_control.preflight import LIST, PICTURE_BYTES_MAX, parse_camera, read_known
+from cordon_control.preflight import LIST, PICTURE_BYTES_MAX, read_known
 
 
 def a_folder(folder: Path, text: str) -> Path:
@@ -52,10 +52,3 @@ def test_what_is_wrong_with_a_list_is_said(tmp_path: Path, text: str, why: str) 
 def test_a_folder_without_a_list_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="not a list of known pictures"):
         read_known(tmp_path)
-
-
-def test_a_camera_is_named_with_its_deployment() -> None:
-    assert parse_camera("market/north") == ("market", "north")
-    for bad in ("market", "/north", "market/", "deployments/market/north"):
-        with pytest.raises(ClientError):
-            parse_camera(bad)
