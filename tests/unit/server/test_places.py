@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cordon_server.domain import CordonError, InvalidInput, NotPermitted, NotReady
-from cordon_server.matches.places import LEASE, Verdict
+from cordon_server.matches.places import LEASE, SUPERVISOR, Verdict
 from cordon_server.matches.records import GROUNDS, Decision, Ground, Reviewer
 from tests.unit.server.matching import (
     ANNA,
@@ -24,6 +24,7 @@ from tests.unit.server.matching import (
     F,
     ReviewDesk,
     T,
+    U,
     a_desk,
     refused,
     reviewer,
@@ -80,6 +81,16 @@ async def test_what_two_leave_undecided_a_supervisor_settles_once(desk: ReviewDe
     assert await desk.decision() is F
     assert [each.number for each in ruled.judgements] == [1, 2, 3]
     await refused("DECIDED", desk.judge(reviewer("tim", is_supervisor=True), T))
+
+
+async def test_what_one_leaves_undecided_a_supervisor_settles_by_the_same_number(
+    desk: ReviewDesk,
+) -> None:
+    await desk.judge(ANNA, U)
+
+    ruled = await desk.judge(SUE, F)
+
+    assert [each.number for each in ruled.judgements] == [1, SUPERVISOR]
 
 
 async def test_a_supervisor_who_judged_does_not_settle_his_own_case(desk: ReviewDesk) -> None:

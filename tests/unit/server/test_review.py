@@ -35,11 +35,12 @@ async def desk(tmp_path: Path, writer: Executor, clock: Clock) -> AsyncIterator[
 @pytest.mark.serves("R10")
 async def test_one_reviewers_judgement_is_the_decision_and_it_stands(desk: ReviewDesk) -> None:
     decided = await desk.judge(ANNA, F)
-    made_at = desk.clock.now
+    made_at, acts = desk.clock.now, list(desk.acts.actions)
     desk.clock.advance(minutes=1)
 
     again = await desk.judge(ANNA, F)
 
+    assert desk.acts.actions == acts, "nothing was done"
     assert decided.record.adjudication is not None
     assert decided.record.adjudication.decision is F
     assert decided.record.adjudication.adjudicator == ANNA.machine

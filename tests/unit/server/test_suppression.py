@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from cordon_server.matches.records import SuppressedRecord
@@ -51,6 +52,32 @@ def test_several_faces_may_be_judged_for_one_entry() -> None:
     assert faces.silences("s-1", facing(-60).vector, score(60))
     assert faces.silences("s-1", facing(55).vector, score(55))
     assert len(faces) == 2
+
+
+def test_a_face_that_is_freed_may_be_that_person_again_and_the_others_stay_silenced() -> None:
+    faces = Suppressions([judged("s-1", 55), judged("s-1", -60), judged("s-2", -60)])
+
+    faces.remove(judged("s-1", -60))
+    faces.remove(judged("s-1", -60))
+    faces.remove(judged("s-3", -60))
+
+    assert len(faces) == 2
+    assert not faces.silences("s-1", facing(-60).vector, score(60))
+    assert faces.silences("s-1", facing(55).vector, score(55))
+    assert faces.silences("s-2", facing(-60).vector, score(60))
+
+
+def test_the_same_face_begins_at_the_least_likeness_and_ends_where_the_entry_is_as_near() -> None:
+    face = np.zeros(len(facing(0).vector), dtype=np.float32)
+    face[0] = 1.0
+    faces = Suppressions([SuppressedRecord("s-1", face.astype("<f4").tobytes())])
+    below = np.float32(SAME_FACE_MIN)  # the nearest that there is lies below
+    above = np.nextafter(below, np.float32(1))
+
+    assert float(below) < SAME_FACE_MIN < float(above)
+    assert not faces.silences("s-1", face * below, 0.0)
+    assert faces.silences("s-1", face * above, float(above) - 0.01)
+    assert not faces.silences("s-1", face * above, float(above))
 
 
 def test_a_candidate_without_a_template_is_never_silenced() -> None:

@@ -8,9 +8,11 @@ import pytest
 
 from cordon_server.authority.records import Actor
 from cordon_server.authority.watchlist import Watchlist
-from cordon_server.authority.watchlist_approval import check_second
+from cordon_server.authority.watchlist_approval import check_second, waiting_for_second
 from cordon_server.authority.watchlist_records import (
+    AgeGroup,
     Approval,
+    EntryRecord,
     Override,
 )
 from cordon_server.authority.watchlist_rules import (
@@ -191,5 +193,8 @@ async def test_a_yes_is_to_what_waits_and_to_nothing_else(watchlist: Watchlist) 
 @pytest.mark.serves("R8")
 def test_what_nobody_enrolled_by_name_binds_nobody() -> None:
     check_second([None], SECOND, "review this watchlist")
+    unnamed = EntryRecord("a", "missing", NOON, age_group=AgeGroup.MINOR)
+    assert unnamed.is_waiting
+    assert waiting_for_second(unnamed, []) == ()
     with pytest.raises(NotPermitted):
         check_second([None, SECOND], SECOND, "review this watchlist")
