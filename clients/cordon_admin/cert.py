@@ -76,12 +76,20 @@ TOKEN_COLUMNS = {
     "Spend it": "command",
 }
 
+
+def _checked(machine: str) -> str:
+    """Before what follows it is looked at, so that two words in place of one are told how."""
+    _machine(machine)
+    return machine
+
+
 MachineArgument = Annotated[
     str,
     typer.Argument(
         metavar="ROLE/NAME",
         help="Which machine: camera, control or admin, and a registered camera's name or a "
         "workstation's.",
+        callback=_checked,
     ),
 ]
 

@@ -159,9 +159,13 @@ def test_a_match_that_is_named_otherwise_is_told_how(args: tuple[str, ...]) -> N
     assert "DEPLOYMENT/MATCH, as market/7" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["token", "issue"])
-def test_a_machine_that_is_named_otherwise_is_told_how(command: str) -> None:
-    done = cordon("admin", "cert", command, "desk", *(("--out", "x") if command == "issue" else ()))
+@pytest.mark.parametrize(
+    "args",
+    [("token", "desk"), ("token", "control", "desk"), ("issue", "desk", "--out", "x")],
+    ids=" ".join,
+)
+def test_a_machine_that_is_named_otherwise_is_told_how(args: tuple[str, ...]) -> None:
+    done = cordon("admin", "cert", *args)
 
     assert done.returncode == 2
     assert "ROLE/NAME, as camera/north-gate" in done.stderr
