@@ -8,7 +8,7 @@ import pytest
 from grpc import StatusCode
 
 from cordon_server.api.server import methods
-from cordon_server.operations.metrics import FACE_FATES, STATES
+from cordon_server.operations.metrics import DRIFT_MEASURES, FACE_FATES, STATES
 from cordon_server.recognition.line import FrameFate
 from tests.helpers.site import Site
 
@@ -18,6 +18,7 @@ VALUES = {
     "method": set(methods()),
     "code": {code.name for code in StatusCode} | {"ABORTED"},
     "outcome": {*FrameFate, *FACE_FATES},
+    "measure": {*DRIFT_MEASURES},
     "database": {"registry", "deployments", "audit"},
 }
 """Label to every value that it may have."""
