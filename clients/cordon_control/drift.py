@@ -73,7 +73,7 @@ def records(camera: measurement_pb2.CameraDrift) -> list[dict[str, Any]]:
             "name": camera.camera,
             "camera_id": short(camera.camera),
             "measure": _MEASURES.get(each.measure, "unknown"),
-            "baseline": round(each.baseline, 4),
+            "baseline": round(each.baseline, 4) if each.HasField("baseline") else None,
             "current": round(each.current, 4) if each.HasField("current") else None,
             "baseline_people": camera.baseline_people,
             "windows": camera.windows,

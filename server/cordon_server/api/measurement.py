@@ -220,7 +220,9 @@ def _drift(camera_id: str, drift: CameraDrift) -> measurement_pb2.CameraDrift:
         window_people=WINDOW_TRACKS,
     )
     for measure, number in _MEASURES.items():
-        told = shown.measures.add(measure=number, baseline=drift.baseline.value(measure))
+        told = shown.measures.add(measure=number)
+        if drift.baseline.tracks >= BASELINE_TRACKS:
+            told.baseline = drift.baseline.value(measure)
         if drift.current is not None:
             told.current = drift.current.value(measure)
         if (alarm := drift.alarms.get(measure)) is not None:

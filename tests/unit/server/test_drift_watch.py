@@ -180,4 +180,19 @@ async def test_the_control_room_reads_means_of_many_and_nothing_of_anyone(
         *("ALARM", "as at first", "as at first"),
         *["baseline: 0 of 500 people"] * 3,
     ]
-    assert rows[3]["current"] is None
+    assert (rows[3]["baseline"], rows[3]["current"]) == (None, None)
+
+
+@pytest.mark.serves("R1", "R28")
+async def test_of_the_first_few_nothing_is_told_but_how_many_they_are(live_site: LiveSite) -> None:
+    await live_site.armed()
+    session = await live_site.connect()
+    await pass_by(live_site, session, BASELINE_TRACKS - 10, quality=0.6)
+    sit_down("anna")
+
+    told = await measuring(live_site).ListCameraDrifts(
+        pb.ListCameraDriftsRequest(parent=PARENT), CONTEXT
+    )
+
+    assert [each.baseline_people for each in told.drifts] == [BASELINE_TRACKS - 10]
+    assert not [each for each in told.drifts[0].measures if each.HasField("baseline")]
