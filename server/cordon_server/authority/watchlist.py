@@ -228,10 +228,10 @@ class Watchlist(ListReader):
                 return len(records)
 
             async def change() -> None:
-                leaves_trace, now = await self.on_change(True), self._clock()
+                leaves_trace = await self.on_change(True)
                 await self._record.removed(entry, len(records), by)
                 await self._environment.write(
-                    lambda txn: tables.erase(txn, entry_id, now=now, leaves_trace=leaves_trace)
+                    lambda txn: tables.erase(txn, entry_id, leaves_trace=leaves_trace)
                 )
                 self._by_category[entry.category] -= 1
                 del self._by_hand[entry_id]

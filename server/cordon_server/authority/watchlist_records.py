@@ -114,9 +114,6 @@ class RemovedRecord(msgspec.Struct, frozen=True):
     """What stays of an entry that was removed under an authority: its part of the digest."""
 
     digest: bytes
-    category: str
-    references: int
-    remove_time: datetime
 
 
 class ReviewRecord(msgspec.Struct, frozen=True):

@@ -82,13 +82,11 @@ def put_records(
         txn.put(REFERENCES, reference_key(record.entry_id, record.reference_id), record)
 
 
-def erase(txn: Transaction, entry_id: str, *, now: datetime, leaves_trace: bool) -> None:
+def erase(txn: Transaction, entry_id: str, *, leaves_trace: bool) -> None:
     """Removes an entry; a trace of it keeps the digest of the authorised list what it was."""
     entry, records = found(txn, entry_id), references_of(txn, entry_id)
     if leaves_trace:
-        digest = entry_digest(entry, records)
-        removed = RemovedRecord(digest, entry.category, len(records), now)
-        txn.put(REMOVED, entry_id.encode(), removed)
+        txn.put(REMOVED, entry_id.encode(), RemovedRecord(entry_digest(entry, records)))
     txn.delete(ENTRIES, entry_id.encode())
     for record in records:
         key = reference_key(entry_id, record.reference_id)

@@ -216,7 +216,7 @@ async def test_who_is_cancelled_while_it_is_written_leaves_the_search_as_the_lis
 
     async def grown() -> None:
         await acts.record(acts.acts[0])
-        await environment.write(lambda txn: tables.erase(txn, "a", now=NOON, leaves_trace=False))
+        await environment.write(lambda txn: tables.erase(txn, "a", leaves_trace=False))
 
     writer.submit(may_write.wait, PATIENCE_S)
     changes: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
@@ -259,7 +259,7 @@ async def test_what_joined_before_an_act_broke_off_is_searched(
     await enrol(watchlist, "a", picture(0))
 
     async def breaks() -> None:
-        await environment.write(lambda txn: tables.erase(txn, "a", now=NOON, leaves_trace=False))
+        await environment.write(lambda txn: tables.erase(txn, "a", leaves_trace=False))
         raise OSError("the power failed")
 
     with pytest.raises(OSError, match="power"):
