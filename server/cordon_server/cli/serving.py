@@ -114,6 +114,7 @@ def policy(
     ] = False,
 ) -> None:
     """Explain a policy profile before a server uses it: every rule, what it means and serves."""
+    from cordon_server.authority.ceiling import Ceiling
     from cordon_server.authority.policy import load_policy, shipped_text
     from cordon_server.authority.policy_words import explain
 
@@ -128,6 +129,12 @@ def policy(
     print(f"{found.name}, version {found.version}: {found.title}")
     for line in explain(found):
         print(f"  {line.key:<34} {line.value:<24} {line.meaning} ({line.requirements})")
+    limit = Ceiling(found.false_alerts.ceiling_per_face, found.false_alerts.confidence)
+    within = limit.faces_until(0.95, rate=2 * limit.per_face)
+    print(
+        f"False alerts at twice the ceiling suspend a deployment within {within:,} faces, 19 times "
+        "of 20 (R16)."
+    )
     print(found.digest.hex())
 
 

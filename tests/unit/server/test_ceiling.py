@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from cordon_server.authority.ceiling import Ceiling
+from cordon_server.cli import serving
 
 CEILING = Ceiling(per_face=0.001, confidence=0.95)
 STREAMS = 4000
@@ -22,6 +24,15 @@ def test_a_stream_at_twice_the_ceiling_is_suspended_within_the_stated_faces() ->
     assert bound < 40_000
     assert CEILING.chance_within(bound - bound // 64, rate=0.002) < 0.95, "no further off"
     assert suspended >= 0.95 - _error(0.95)
+
+
+@pytest.mark.serves("R16", "R25")
+def test_a_policy_is_explained_with_the_faces_within_which_its_ceiling_suspends() -> None:
+    told = CliRunner().invoke(serving.app, ["policy", "uk-police"])
+
+    bound = CEILING.faces_until(0.95, rate=0.002)
+    assert told.exit_code == 0
+    assert f"suspend a deployment within {bound:,} faces" in told.stdout
 
 
 @pytest.mark.serves("R16")
