@@ -128,11 +128,6 @@ class Flow:
         return self._source_ended and nothing_left
 
     @property
-    def sends_again(self) -> bool:
-        """Whether a picture waits to be sent again."""
-        return bool(self._again)
-
-    @property
     def in_flight(self) -> int:
         """Frames sent and not answered."""
         return len(self._unanswered)

@@ -44,8 +44,6 @@ class UserRecord(msgspec.Struct, frozen=True):
 USERS = Table("users", UserRecord)
 """By user id."""
 
-Change = Callable[[UserRecord], UserRecord]
-
 
 class Users:
     """Registers, finds and alters people. Whoever loses something loses his sessions with it."""
