@@ -57,7 +57,6 @@ class ServerCertificate:
         self._stamp = _stamp(folder)
         self.shown = read_server_certificate(folder, clock())
         self._warned_of: Shown | None = None
-        self.reloads = 0
         self.reload_failures = 0
         """Since the start; more than none wants a look at the log."""
 
@@ -77,7 +76,6 @@ class ServerCertificate:
             self.reload_failures += 1
             log.error("certificates.reload_failed", why=str(error), failures=self.reload_failures)
             return
-        self.reloads += 1
         log.info("certificates.reloaded", not_after=self.shown.not_after.isoformat())
 
     async def watch(self) -> None:
