@@ -265,7 +265,7 @@ async def running(
                 clock=clock,
             ),
             people=IdentityServicer(staff.people, staff.users, calls, ledger, clock=clock),
-            audit=AuditServicer(audit),
+            audit=AuditServicer(audit, before_export=life.counting.record_armed),
         )
         add_EnrolmentServiceServicer_to_server(
             EnrolmentServicer(staff.issuer, staff.enrolments, rate), enrolling

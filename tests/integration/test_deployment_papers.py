@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,15 @@ def test_a_report_fetches_the_record_and_tells_what_recognised(
     own_site: Site, tmp_path: Path
 ) -> None:
     site, out = own_site, tmp_path / "reports"
-    camera, _ = site.add_camera()
+    camera, identity = site.add_camera()
     deployment = site.add_deployment(camera)
     picture = sorted(shared_data("lfw", "deepfunneled").glob("*/*_0001.jpg"))[0]
+    (tmp_path / "seen").mkdir()
+    shutil.copy(picture, tmp_path / "seen")
     enrol = ("admin", "watchlist", "enrol", deployment, "s-1", str(picture), "--category", "wanted")
     site.cordon(*enrol)
     site.arm(deployment)
+    site.cordon("camera", "run", "--folder", str(tmp_path / "seen"), identity=identity)
     key = ("--key", str(site.folder / "certs" / "audit.vkey"))
     report = ("admin", "deployment", "report", deployment, "--out", str(out), *key)
 
@@ -75,6 +79,7 @@ def test_a_report_fetches_the_record_and_tells_what_recognised(
     verdict = verifier.verify_file(record)
     assert verdict.is_whole
     assert verifier.report_verdict(told, record, verdict) == []
+    assert told["faces"]["seen"] == 1, "what was shown a moment ago counts"
     (made,) = told["made_of"]
     folder = site.folder / "data" / "components"
     listed = json.loads((folder / f"{made['components']}.json").read_bytes())

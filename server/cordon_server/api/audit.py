@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from cordon.v1 import audit_pb2, audit_pb2_grpc
 from cordon_server.api import convert
@@ -22,8 +22,10 @@ INDEX_MAX = 2**64 - 1
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     """Serves the record."""
 
-    def __init__(self, audit: AuditLog) -> None:
+    def __init__(self, audit: AuditLog, *, before_export: Callable[[], Awaitable[None]]) -> None:
+        """`before_export` puts on record what is only now and then: a report is made from it."""
         self._audit = audit
+        self._before_export = before_export
 
     async def ListRecords(  # noqa: N802  # gRPC's name
         self, request: audit_pb2.ListRecordsRequest, context: Context
@@ -69,6 +71,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     async def ExportAudit(  # noqa: N802  # gRPC's name
         self, request: audit_pb2.ExportAuditRequest, context: Context
     ) -> AsyncIterator[audit_pb2.ExportAuditResponse]:
+        await self._before_export()
         chunk = b""
         async for line in self._audit.export():
             chunk += line
