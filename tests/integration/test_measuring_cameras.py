@@ -64,10 +64,7 @@ def test_a_camera_is_tested_before_it_is_armed_and_watched_while_it_is(
     measures = site.cordon_json(*drift)
     assert [each["measure"] for each in measures] == ["quality", "score", "alerts"]
     assert {each["baseline_people"] for each in measures} == {2}
-    quality, score, alerts = (each["baseline"] for each in measures)
-    assert 0.2 < quality <= 1.2
-    assert score < 0.47
-    assert alerts == 0
+    assert {each["baseline"] for each in measures} == {None}, "two people have no mean"
     assert site.cordon_json("control", "matches", deployment) == []
 
 
