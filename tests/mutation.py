@@ -93,6 +93,22 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "return likeness >= SAME_FACE_MIN and likeness > score",
         ">= to >",
     ): "no 32-bit number is the limit",
+    (
+        "authority.ceiling",
+        "return self.log_evidence(false_alerts, faces) >= -math.log1p(-self.confidence)",
+        ">= to >",
+    ): "no sum of logarithms is the limit",
+    (
+        "authority.ceiling",
+        "while (edge := self.faces_proving(count)) < faces:",
+        "< to <=",
+    ): "a stretch of no faces changes nothing",
+    (
+        "authority.ceiling",
+        "if self.chance_within(middle, rate=rate) < probability:",
+        "< to <=",
+    ): "no chance that is reckoned is the probability asked for",
+    ("authority.ceiling", "if edge >= 0:", ">= to >"): "no alert proves anything among no faces",
     ("authority.clock", "if wall > run:", "> to >="): "the same time either way",
 }
 """Module, line and change to why nobody could tell such a mutant from the module."""

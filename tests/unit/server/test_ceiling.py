@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from cordon_server.authority.ceiling import Ceiling
+from cordon_server.authority.ceiling import PER_FACE_MAX, Ceiling
 from cordon_server.cli import serving
 
 CEILING = Ceiling(per_face=0.001, confidence=0.95)
@@ -67,10 +69,34 @@ def test_the_chance_that_is_reckoned_is_the_share_that_is_seen(rate: float, face
     )
 
 
+def test_no_number_of_faces_is_sure_to_suspend_a_stream_at_the_ceiling() -> None:
+    with pytest.raises(AssertionError):
+        CEILING.faces_until(0.95, rate=CEILING.per_face)
+
+
+def test_within_few_faces_the_chance_is_that_of_so_many_alerts_among_them() -> None:
+    least = next(count for count in range(1, 20) if CEILING.faces_proving(count) >= 0)
+    expected = 0.5 * least
+
+    below = sum(math.exp(-expected) * expected**k / math.factorial(k) for k in range(least))
+
+    assert least > 1
+    assert CEILING.chance_within(least, rate=0.5) == pytest.approx(1 - below)
+
+
 @pytest.mark.serves("R16")
 def test_a_gross_breach_is_found_after_a_few_alerts() -> None:
     assert CEILING.suspends(false_alerts=3, faces=30)
     assert not CEILING.suspends(false_alerts=1, faces=1)
+
+
+@pytest.mark.parametrize(
+    ("per_face", "confidence"), [(0.0, 0.95), (2 * PER_FACE_MAX, 0.95), (0.001, 0.0), (0.001, 1.0)]
+)
+def test_a_ceiling_that_is_none_is_a_mistake_of_ours(per_face: float, confidence: float) -> None:
+    Ceiling(per_face=PER_FACE_MAX, confidence=0.95)
+    with pytest.raises(AssertionError):
+        Ceiling(per_face=per_face, confidence=confidence)
 
 
 def test_faces_without_a_false_alert_speak_for_the_deployment() -> None:
